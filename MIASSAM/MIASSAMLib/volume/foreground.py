@@ -1,0 +1,60 @@
+"""Which voxels belong to the patient rather than to air, padding or a constant background."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from ..arrays import BoolArray, FloatArray
+from .volume import Volume
+
+_AIR_HU = -500.0
+_CONSTANT_SHARE = 0.05
+_HISTOGRAM_BINS = 512
+_SAMPLE = 2_000_000
+
+
+def foreground_mask(volume: Volume) -> BoolArray:
+    """Return bool (K, J, I): voxels of the patient.
+
+    CT: above -500 HU. Otherwise, when one value fills more than 5 % of the volume at its minimum
+    (skull-stripped or padded data): above that value. Otherwise: above Otsu's level between
+    background and tissue, lowered to its lower class's upper quartile so that dark tissue stays.
+    """
+    voxels = volume.voxels_kji
+    if volume.modality == "ct":
+        return np.asarray(voxels > _AIR_HU)
+    lowest = float(voxels.min())
+    if voxels.max() == lowest:
+        return np.zeros(voxels.shape, bool)
+    if (voxels == lowest).mean() > _CONSTANT_SHARE:
+        return np.asarray(voxels > lowest)
+    if volume.modality == "oct":
+        return np.ones(voxels.shape, bool)
+    return _solid(voxels > otsu_level(voxels) * 0.5 + 0.5 * lowest)
+
+
+def otsu_level(values: FloatArray) -> float:
+    """Return Otsu's level of the values, from a histogram between the 0.1 and 99.9 percentiles."""
+    flat = values.ravel()
+    sample = flat[:: max(1, flat.size // _SAMPLE)]
+    low, high = np.percentile(sample, [0.1, 99.9])
+    if high <= low:
+        return float(low)
+    counts, edges = np.histogram(np.clip(sample, low, high), bins=_HISTOGRAM_BINS)
+    centers = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centers)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = sums / below - (sums[-1] - sums) / above
+    between = np.where((below > 0) & (above > 0), below * above * gap**2, 0.0)
+    return float(edges[int(np.argmax(between)) + 1])
+
+
+def _solid(mask: BoolArray) -> BoolArray:
+    """Close holes slice by slice, so that dark tissue within the outline counts as patient."""
+    filled = np.empty_like(mask)
+    for k in range(mask.shape[0]):
+        filled[k] = ndimage.binary_fill_holes(ndimage.binary_opening(mask[k]))
+    return filled

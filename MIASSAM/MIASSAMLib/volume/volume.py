@@ -1,0 +1,68 @@
+"""A volume: voxels and where they are in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import AnyArray, DoubleArray, FloatArray
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scalar volume in patient space.
+
+    Attributes:
+        voxels_kji: float32 (K, J, I), finite.
+        ijk_to_ras: float64 (4, 4), voxel index to mm, voxel centers at integers.
+        name: short name for outputs.
+        modality: "mri", "ct", "oct" or "" when unknown.
+        source: where it came from, for reports.
+        notes: what was changed on reading, in words.
+    """
+
+    voxels_kji: FloatArray
+    ijk_to_ras: DoubleArray
+    name: str = "volume"
+    modality: str = ""
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.voxels_kji.ndim != 3 or 0 in self.voxels_kji.shape:
+            raise InputError(f"{self.name}: voxels have shape {self.voxels_kji.shape}; expected a scalar volume (K, J, I)")
+        if self.ijk_to_ras.shape != (4, 4) or abs(np.linalg.det(self.ijk_to_ras[:3, :3])) < 1e-12:
+            raise InputError(f"{self.name}: the direction or spacing is degenerate; expected an invertible 4x4 ijk_to_ras")
+
+    @property
+    def shape_kji(self) -> tuple[int, int, int]:
+        """Number of voxels along k, j, i."""
+        k, j, i = self.voxels_kji.shape
+        return k, j, i
+
+    @property
+    def spacing_mm(self) -> DoubleArray:
+        """Voxel size along i, j, k in mm."""
+        return np.asarray(np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in milliliters."""
+        return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3]))) / 1000.0
+
+    def ijk_to_ras_point(self, ijk: AnyArray) -> DoubleArray:
+        """Return RAS positions in mm of voxel indexes (..., 3)."""
+        return np.asarray(np.asarray(ijk, float) @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3])
+
+    def ras_to_ijk_point(self, ras: AnyArray) -> DoubleArray:
+        """Return (fractional) voxel indexes of RAS positions (..., 3)."""
+        inverse = np.linalg.inv(self.ijk_to_ras)
+        return np.asarray(np.asarray(ras, float) @ inverse[:3, :3].T + inverse[:3, 3])
+
+    def contains_ijk(self, ijk: AnyArray) -> bool:
+        """Tell whether a (fractional) voxel index lies within the volume's voxels."""
+        upper = np.array(self.shape_kji[::-1]) - 0.5
+        point = np.asarray(ijk, float)
+        return bool(np.all(point >= -0.5) and np.all(point < upper))
