@@ -1,0 +1,12 @@
+"""The embedded model: a small SAM, trained by this project on procedural images, shipped with the package."""
+
+from MIASSAMLib.sam.embedded.model import (
+    CARD_PATH,
+    WEIGHTS_PATH,
+    EmbeddedSam,
+    build_embedded,
+    load_embedded,
+    read_card,
+)
+
+__all__ = ["CARD_PATH", "WEIGHTS_PATH", "EmbeddedSam", "build_embedded", "load_embedded", "read_card"]
