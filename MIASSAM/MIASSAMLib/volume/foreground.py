@@ -10,6 +10,8 @@ from .volume import Volume
 
 _AIR_HU = -500.0
 _CONSTANT_SHARE = 0.05
+_NEAR = 0.1
+_FEW = 0.2
 _HISTOGRAM_BINS = 512
 _SAMPLE = 2_000_000
 
@@ -17,9 +19,9 @@ _SAMPLE = 2_000_000
 def foreground_mask(volume: Volume) -> BoolArray:
     """Return bool (K, J, I): voxels of the patient.
 
-    CT: above -500 HU. Otherwise, when one value fills more than 5 % of the volume at its minimum
-    (skull-stripped or padded data): above that value. Otherwise: above Otsu's level between
-    background and tissue, lowered to its lower class's upper quartile so that dark tissue stays.
+    CT: above -500 HU. Skull-stripped or padded data (the minimum fills over 5 % of the volume and
+    few other voxels are close to it): above the minimum. OCT: everything. Otherwise: above half of
+    Otsu's level, so that dark tissue stays and the noise of air goes; holes are filled.
     """
     voxels = volume.voxels_kji
     if volume.modality == "ct":
@@ -27,11 +29,20 @@ def foreground_mask(volume: Volume) -> BoolArray:
     lowest = float(voxels.min())
     if voxels.max() == lowest:
         return np.zeros(voxels.shape, bool)
-    if (voxels == lowest).mean() > _CONSTANT_SHARE:
+    if _has_constant_background(voxels, lowest):
         return np.asarray(voxels > lowest)
     if volume.modality == "oct":
         return np.ones(voxels.shape, bool)
     return _solid(voxels > otsu_level(voxels) * 0.5 + 0.5 * lowest)
+
+
+def _has_constant_background(voxels: FloatArray, lowest: float) -> bool:
+    """Tell a constant background from noisy air, whose voxels crowd just above the minimum."""
+    above = voxels[voxels > lowest]
+    if 1 - above.size / voxels.size <= _CONSTANT_SHARE:
+        return False
+    near = lowest + _NEAR * (float(np.percentile(above, 99)) - lowest)
+    return float((above < near).mean()) < _FEW
 
 
 def otsu_level(values: FloatArray) -> float:

@@ -1,0 +1,85 @@
+"""Encode slices once and extract the patch features a bank stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ..arrays import BoolArray, FloatArray
+from ..config import MAP_PX, Config
+from ..patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings
+from ..protocols import SamModel
+from .prepare import PreparedVolume
+
+_SMALL_RASTER_BATCH = 8
+
+
+@dataclass(frozen=True)
+class EncodedSlice:
+    """One slice after the encoder.
+
+    Attributes:
+        index: slice index along the plane's axis.
+        embedding: image embedding (256, 64, 64) on the model's device.
+        features: feature kind -> float32 (N, D).
+        foreground: bool (256, 256) in the frame.
+    """
+
+    index: int
+    embedding: torch.Tensor
+    features: dict[str, FloatArray]
+    foreground: BoolArray
+
+
+def default_batch(model: SamModel) -> int:
+    """Return how many slices to encode at once: many small rasters, few large ones."""
+    if model.input_px <= MAP_PX:
+        return _SMALL_RASTER_BATCH
+    return 1 if model.device == "cpu" else 4
+
+
+def encode_slices(
+    model: SamModel, prepared: PreparedVolume, indexes: Sequence[int], config: Config, batch: int = 0
+) -> Iterator[EncodedSlice]:
+    """Encode slices in batches, one at a time to the caller; never more than a batch in memory."""
+    size = batch or default_batch(model)
+    for start in range(0, len(indexes), size):
+        chunk = list(indexes[start : start + size])
+        rasters = prepared.rasters(chunk, model.input_px, config)
+        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk)))
+        features = extract_features(embeddings, rasters, config)
+        for row, index in enumerate(chunk):
+            yield EncodedSlice(
+                index,
+                embeddings[row],
+                {kind: rows[row] for kind, rows in features.items()},
+                prepared.foreground_map(index),
+            )
+
+
+def extract_features(embeddings: torch.Tensor, rasters: FloatArray, config: Config) -> dict[str, FloatArray]:
+    """Return the patch features (B, N, D) of each kind the config names."""
+    found: dict[str, FloatArray] = {}
+    for kind in config.features:
+        if kind == "embedding":
+            found[kind] = patch_embeddings(embeddings, config)
+        elif kind == "intensity":
+            found[kind] = intensity_statistics(rasters)
+        else:
+            raise ValueError(f"feature kind '{kind}' is unknown")
+    return found
+
+
+def foreground_patches(foreground: BoolArray, config: Config) -> BoolArray:
+    """Return bool (N,): patches whose window touches the foreground.
+
+    foreground: bool (256, 256). A window is `window_px` embedding cells of 4 map px.
+    """
+    reach = config.window_px * MAP_PX // 64
+    touched = ndimage.maximum_filter(foreground, size=reach)
+    centers = np.round(patch_centers(MAP_PX)).astype(int)
+    return np.asarray(touched[np.ix_(centers, centers)].reshape(PATCH_GRID * PATCH_GRID))

@@ -1,0 +1,105 @@
+"""What comes out: findings on slices, and the case they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..arrays import AnyArray, BoolArray, FloatArray
+from .prepare import PreparedVolume
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One outlined part of one slice.
+
+    Attributes:
+        mask: bool (H, W), native pixels in display order.
+        cog_xy: center of gravity, native pixel (x, y).
+        point_frame_xy: the same in px of the 1024 frame.
+        mask_index: "1", "2", "3", or "map" when no SAM mask agreed with the map.
+        prompt: "cog", "max", "box" or "user".
+        predicted_iou: SAM's own estimate for this mask, in [0, 1] (about).
+        agreement: how well the mask agrees with the map, None where it was not used.
+        area_mm2: area of the chosen mask.
+        areas_mm2: areas of masks 1, 2, 3.
+        predicted_ious: SAM's estimates for masks 1, 2, 3.
+        score: largest map value inside the mask, in the map's unit.
+        lesion: number of the lesion it belongs to, from 1.
+        why: how the candidates compared, for the report.
+    """
+
+    mask: BoolArray
+    cog_xy: tuple[float, float]
+    point_frame_xy: tuple[float, float]
+    mask_index: str
+    prompt: str
+    predicted_iou: float
+    area_mm2: float
+    areas_mm2: tuple[float, ...]
+    predicted_ious: tuple[float, ...]
+    score: float
+    agreement: float | None = None
+    lesion: int = 1
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """One slice after the whole way.
+
+    Attributes:
+        index: slice index along the axis.
+        image_score: largest value of the anomaly map (within the foreground where the preset says so).
+        tail_probability: share of held-out normal slices that score at least as high; None without calibration.
+        findings: parts outlined; empty when nothing unusual was found.
+        note: why there is nothing, in words; empty otherwise.
+    """
+
+    index: int
+    image_score: float
+    tail_probability: float | None = None
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """Everything about one volume.
+
+    Attributes:
+        heat_kji: float32 (K, J, I), the anomaly map in the volume's voxels, in `heat_unit`.
+        labels_kji: uint16 (K, J, I), 0 = normal, n = lesion n.
+        timings_s: seconds by stage.
+        notes: what the user should know.
+    """
+
+    prepared: PreparedVolume
+    slices: tuple[SliceResult, ...]
+    heat_kji: FloatArray
+    labels_kji: AnyArray
+    heat_unit: str
+    run: Mapping[str, Any]
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_normal(self) -> bool:
+        """Tell whether nothing was segmented."""
+        return not self.labels_kji.any()
+
+    @property
+    def n_lesions(self) -> int:
+        """Number of lesions."""
+        return int(self.labels_kji.max(initial=0))
+
+    def cog_ijk(self, result: SliceResult, finding: Finding) -> AnyArray:
+        """Return voxel indexes (3,) of a finding's center of gravity."""
+        return self.prepared.plane.ijk(result.index, np.array(finding.cog_xy))
+
+    def cog_ras(self, result: SliceResult, finding: Finding) -> AnyArray:
+        """Return the RAS position (3,) in mm of a finding's center of gravity."""
+        return self.prepared.volume.ijk_to_ras_point(self.cog_ijk(result, finding))
