@@ -1,0 +1,161 @@
+"""The memory bank: normal patches of one or more feature kinds, and the search among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import AnyArray, FloatArray
+from ..errors import BankError, BankMismatchError
+from .files import find_damage
+from .flat import flat_searcher_of, load_flat
+from .manifest import KindRecord, Manifest, ManifestDraft, read_manifest
+from .searcher import RowSearcher
+
+
+class MemoryBank:
+    """Normal patches to compare with; made by `load`, `from_rows` or a `BankWriter`."""
+
+    def __init__(
+        self, manifest: Manifest, calibration: Mapping[str, AnyArray], searchers: Mapping[str, RowSearcher]
+    ) -> None:
+        self.manifest = manifest
+        self.calibration = dict(calibration)
+        self._searchers = dict(searchers)
+
+    @classmethod
+    def load(cls, path: Path | str, verify: bool = True) -> MemoryBank:
+        """Open a bank folder.
+
+        Args:
+            verify: compare every file with its SHA-256; otherwise only with its size.
+
+        Raises:
+            BankError: a file is missing or damaged; its name is in the message.
+        """
+        folder = Path(path)
+        manifest = _read_sound_manifest(folder, verify)
+        searchers = {kind: _open_searcher(folder, record) for kind, record in manifest.kinds.items()}
+        return cls(manifest, _load_calibration(folder, manifest), searchers)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Mapping[str, FloatArray],
+        draft: ManifestDraft,
+        calibration: Mapping[str, AnyArray] | None = None,
+    ) -> MemoryBank:
+        """Build an exact bank in memory from rows (M, D) per feature kind."""
+        kinds = {kind: KindRecord("none", "in memory", len(array), array.shape[1], {}) for kind, array in rows.items()}
+        searchers = {kind: flat_searcher_of(checked_rows(kind, array)) for kind, array in rows.items()}
+        return cls(Manifest(draft, 0, kinds, ()), calibration or {}, searchers)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Feature kinds, in the order of the build."""
+        return tuple(self._searchers)
+
+    def n_patches(self, kind: str) -> int:
+        """Return how many patches of a kind the bank holds."""
+        return self._searcher(kind).n_rows
+
+    def dimension(self, kind: str) -> int:
+        """Return the length of a patch embedding of a kind."""
+        return self._searcher(kind).dimension
+
+    def search_method(self, kind: str) -> str:
+        """Return in words how a kind is searched."""
+        return self._searcher(kind).name
+
+    def search(self, kind: str, queries: FloatArray) -> FloatArray:
+        """Return the squared L2 distance (Q,) float32 of queries (Q, D) to their nearest patch.
+
+        Raises:
+            BankMismatchError: the bank lacks the kind, or its patches are of another length.
+        """
+        return self.search_neighbors(kind, queries)[0]
+
+    def search_neighbors(self, kind: str, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
+        """Return squared distances (Q,) float32 and the nearest patches' numbers (Q,) int64."""
+        searcher = self._searcher(kind)
+        queries = checked_rows(kind, queries)
+        if queries.shape[1] != searcher.dimension:
+            raise BankMismatchError(
+                f"memory bank holds {searcher.dimension}-D patches but the query is {queries.shape[1]}-D; rebuild it "
+                f"or load the encoder it was built with ({self.manifest.draft.model_name})"
+            )
+        if not searcher.n_rows:
+            raise BankError(f"memory bank holds no {kind} patches; build it from slices that show the organ")
+        if not len(queries):
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        return searcher.search(queries)
+
+    def check_fits(self, config: Mapping[str, object], model_name: str, model_digest: str) -> None:
+        """Refuse an encoder or config the bank was not built with; see `Manifest.check_fits`."""
+        self.manifest.check_fits(config, model_name, model_digest)
+
+    def _searcher(self, kind: str) -> RowSearcher:
+        if kind not in self._searchers:
+            raise BankMismatchError(
+                f"memory bank holds the feature kinds {', '.join(self.kinds)} but {kind} was asked for; "
+                "use the preset it was built with or rebuild it"
+            )
+        return self._searchers[kind]
+
+
+def verify_bank(path: Path | str) -> list[str]:
+    """Return all that is wrong with a bank folder, a sentence per file; empty when it is sound."""
+    folder = Path(path)
+    try:
+        manifest = read_manifest(folder)
+    except BankError as error:
+        return [str(error)]
+    damages = [find_damage(folder, name, record) for name, record in manifest.files.items()]
+    return [damage for damage in damages if damage]
+
+
+def checked_rows(kind: str, rows: FloatArray) -> FloatArray:
+    """Return rows as contiguous float32 (N, D).
+
+    Raises:
+        BankError: they are not two-dimensional or hold NaN or infinity.
+    """
+    array = np.ascontiguousarray(rows, np.float32)
+    if array.ndim != 2:
+        raise BankError(f"{kind} patches have shape {array.shape}; give rows (N, D)")
+    if not np.isfinite(array).all():
+        raise BankError(f"{kind} patches hold NaN or infinity; check the volume and the checkpoint")
+    return array
+
+
+def _read_sound_manifest(folder: Path, with_digest: bool) -> Manifest:
+    if not folder.is_dir():
+        raise BankError(f"{folder} is not a memory bank folder; give a folder made by a build")
+    manifest = read_manifest(folder)
+    for name, record in manifest.files.items():
+        if damage := find_damage(folder, name, record, with_digest):
+            raise BankError(f"{damage}; restore the file or rebuild the bank")
+    return manifest
+
+
+def _open_searcher(folder: Path, record: KindRecord) -> RowSearcher:
+    searcher = load_flat(folder / record.files["index"])
+    if (searcher.n_rows, searcher.dimension) != (record.n_patches, record.dimension):
+        raise BankError(
+            f"{folder / record.files['index']} holds {searcher.n_rows} x {searcher.dimension} numbers and the "
+            f"manifest says {record.n_patches} x {record.dimension}; restore or rebuild the bank"
+        )
+    return searcher
+
+
+def _load_calibration(folder: Path, manifest: Manifest) -> dict[str, AnyArray]:
+    if not manifest.calibration_file:
+        return {}
+    path = folder / manifest.calibration_file
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError) as error:
+        raise BankError(f"{path} cannot be read; restore or rebuild the bank") from error

@@ -1,0 +1,68 @@
+"""Exact search by Faiss's flat index on float32 rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import AnyArray, FloatArray
+from ..errors import BankError
+from .searcher import squared_distances
+
+
+class FlatSearcher:
+    """Exact nearest rows; the winner of each query is scored again without cancellation."""
+
+    name = "faiss flat"
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self.n_rows = int(index.ntotal)
+        self.dimension = int(index.d)
+
+    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
+        """See `RowSearcher.search`."""
+        _, neighbors = self._index.search(queries, 1)
+        winners = neighbors[:, 0]
+        return squared_distances(queries, self._index.reconstruct_batch(winners)), winners
+
+
+def flat_searcher_of(rows: FloatArray) -> FlatSearcher:
+    """Return an exact searcher over rows (M, D) in memory."""
+    return FlatSearcher(_index_of(rows.shape[1], [rows]))
+
+
+def write_flat(path: Path, dimension: int, chunks: Iterable[FloatArray]) -> None:
+    """Write the rows of all chunks as a Faiss IndexFlatL2 file."""
+    import faiss
+
+    faiss.write_index(_index_of(dimension, chunks), str(path))
+
+
+def load_flat(path: Path) -> FlatSearcher:
+    """Open a file written by `write_flat`.
+
+    Raises:
+        BankError: Faiss cannot read it.
+    """
+    import faiss
+
+    try:
+        index = faiss.read_index(str(path))
+    except (RuntimeError, MemoryError) as error:
+        raise BankError(f"{path} cannot be read as a Faiss index; restore or rebuild the bank") from error
+    if not isinstance(index, faiss.IndexFlatL2 | faiss.IndexFlat):
+        raise BankError(f"{path} holds a {type(index).__name__}, not a flat index; restore or rebuild the bank")
+    return FlatSearcher(index)
+
+
+def _index_of(dimension: int, chunks: Iterable[FloatArray]) -> Any:
+    import faiss
+
+    index = faiss.IndexFlatL2(dimension)
+    for chunk in chunks:
+        index.add(np.ascontiguousarray(chunk, np.float32))
+    return index

@@ -1,0 +1,154 @@
+"""The rows of a running build on disk: appended, journaled, resumed after a kill at any point."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import AnyArray, FloatArray
+from ..errors import BankError
+
+_JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished `append`: its key, source and, per kind, the rows, dimension and checksum."""
+
+    key: str
+    source: str
+    digest: str
+    n_slices: int
+    rows: dict[str, int]
+    dimensions: dict[str, int]
+    crc32: dict[str, int]
+
+
+class RowSpool:
+    """Raw row files, one per feature kind, and a journal that says how much of them is sound.
+
+    A journal line is written after its rows; what a kill leaves behind the last line is cut off.
+    """
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        self._folder = folder
+        self.dtype = np.dtype(dtype)
+        self.entries: list[Entry] = []
+        self._keys: set[str] = set()
+
+    def open(self) -> None:
+        """Read the journal of an earlier run, if there is one, and cut off its unfinished end."""
+        journal = self._folder / _JOURNAL
+        lines = journal.read_bytes().splitlines(keepends=True) if journal.exists() else []
+        sound = 0
+        for line in lines:
+            entry = _parse_line(line)
+            if entry is None or not self._has_rows(entry):
+                break
+            self._remember(entry)
+            sound += len(line)
+        if lines:
+            os.truncate(journal, sound)
+        for kind in self.kinds:
+            os.truncate(self.path(kind), self.n_rows(kind) * self.dimension(kind) * self.dtype.itemsize)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Feature kinds, in the order of the first entry."""
+        return tuple(self.entries[0].rows) if self.entries else ()
+
+    def path(self, kind: str) -> Path:
+        """Return the row file of a kind."""
+        return self._folder / f"{kind}.rows"
+
+    def has(self, key: str) -> bool:
+        """Tell whether an entry of this key is already stored."""
+        return key in self._keys
+
+    def n_rows(self, kind: str) -> int:
+        """Return how many rows of a kind are stored."""
+        return sum(entry.rows[kind] for entry in self.entries)
+
+    def dimension(self, kind: str) -> int:
+        """Return the length of a row of a kind."""
+        return self.entries[0].dimensions[kind]
+
+    def append(self, key: str, source: str, digest: str, n_slices: int, rows: Mapping[str, FloatArray]) -> None:
+        """Store the rows (N, D) of every kind, then note it in the journal."""
+        stored = {kind: np.ascontiguousarray(array, self.dtype) for kind, array in rows.items()}
+        for kind, array in stored.items():
+            _append_bytes(self.path(kind), array.data.cast("B") if array.size else b"")
+        entry = Entry(
+            key,
+            source,
+            digest,
+            n_slices,
+            {kind: len(array) for kind, array in stored.items()},
+            {kind: array.shape[1] for kind, array in stored.items()},
+            {kind: zlib.crc32(array.tobytes()) for kind, array in stored.items()},
+        )
+        _append_bytes(self._folder / _JOURNAL, (json.dumps(asdict(entry)) + "\n").encode(), sync=True)
+        self._remember(entry)
+
+    def rows(self, kind: str) -> AnyArray:
+        """Return all rows (M, D) of a kind as a read-only memory map."""
+        shape = (self.n_rows(kind), self.dimension(kind))
+        if shape[0] == 0:
+            return np.empty(shape, self.dtype)
+        return np.memmap(self.path(kind), self.dtype, "r", shape=shape)
+
+    def chunks(self, kind: str, chunk_rows: int = 65536) -> Iterator[FloatArray]:
+        """Yield all rows of a kind as float32, a chunk at a time."""
+        rows = self.rows(kind)
+        for start in range(0, len(rows), chunk_rows):
+            yield np.asarray(rows[start : start + chunk_rows], np.float32)
+
+    def check(self) -> None:
+        """Compare every stored row with its checksum.
+
+        Raises:
+            BankError: a row file changed since it was written.
+        """
+        for kind in self.kinds:
+            rows, start = self.rows(kind), 0
+            for entry in self.entries:
+                stop = start + entry.rows[kind]
+                if stop > start and zlib.crc32(rows[start:stop].tobytes()) != entry.crc32[kind]:
+                    raise BankError(f"{self.path(kind)} is damaged; delete {self._folder} and build again")
+                start = stop
+
+    def _remember(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._keys.add(entry.key)
+
+    def _has_rows(self, entry: Entry) -> bool:
+        return all(self._row_bytes(entry, kind) <= _file_size(self.path(kind)) for kind in entry.rows)
+
+    def _row_bytes(self, entry: Entry, kind: str) -> int:
+        before = self.n_rows(kind) if self.entries else 0
+        return (before + entry.rows[kind]) * entry.dimensions[kind] * self.dtype.itemsize
+
+
+def _parse_line(line: bytes) -> Entry | None:
+    try:
+        return Entry(**json.loads(line)) if line.endswith(b"\n") else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _append_bytes(path: Path, data: bytes | memoryview, sync: bool = False) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _file_size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
