@@ -1,0 +1,84 @@
+"""Build the flat ``qt`` module that PythonQt gives Slicer's scripts, on PySide6 and off screen."""
+
+import enum
+import os
+import sys
+import tempfile
+import types
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+
+from . import properties, signals  # noqa: E402
+from .uiLoader import CUSTOM_WIDGETS, QUiLoader, standIn  # noqa: E402
+
+__all__ = ["CUSTOM_WIDGETS", "installQt", "standIn"]
+
+
+def installQt():
+    """Put ``qt`` into ``sys.modules`` and start the one QApplication."""
+    if "qt" in sys.modules:
+        return sys.modules["qt"]
+    module = types.ModuleType("qt")
+    for part in (QtCore, QtGui, QtWidgets):  # dir(), since PySide fills its modules lazily
+        module.__dict__.update({name: getattr(part, name) for name in dir(part)
+                                if name.startswith("Q") or name == "Qt"})
+    module.Signal, module.Property = QtCore.Signal, QtCore.Property
+    module.QUiLoader = QUiLoader
+    _giveManners(module)
+    _useTemporarySettings()
+    module.application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer-test-host"])
+    sys.modules["qt"] = module
+    return module
+
+
+def _giveManners(module):
+    kinds = [value for value in vars(module).values() if isinstance(value, type)]
+    objects = sorted((kind for kind in kinds if issubclass(kind, QtCore.QObject)), key=lambda kind: len(kind.__mro__))
+    for kind in objects:
+        properties.exposeProperties(kind)
+    base = QtCore.QObject
+    base.name = property(lambda self: self.property("objectName"),
+                         lambda self, value: self.setProperty("objectName", value))
+    for kind in objects:  # generated classes carry their own slot for setattr
+        kind.__setattr__ = properties.setAttribute
+    _replaceLookup(base)
+    base.className = lambda self: self.metaObject().className()
+    base.delete = lambda self: self.deleteLater()
+    for kind in [module.Qt, *kinds]:
+        _numberEnums(kind)
+
+
+def _replaceLookup(base):
+    """shiboken treats connect and disconnect specially, so they are replaced where they are looked up."""
+    original = base.__getattribute__
+
+    def lookUp(self, name):
+        if name == "connect":
+            return types.MethodType(signals.connect, self)
+        if name == "disconnect":
+            return types.MethodType(signals.disconnect, self)
+        value = original(self, name)
+        if type(value) is QtCore.SignalInstance:
+            return signals.BoundSignal(value, signals.arityOf(self, name))
+        return value
+
+    base.__getattribute__ = lookUp
+
+
+def _numberEnums(namespace):
+    """PythonQt's enum values are integers."""
+    for name in dir(namespace):
+        value = getattr(namespace, name, None)
+        if isinstance(value, type) and issubclass(value, enum.Enum) and not issubclass(value, int):
+            value.__int__ = lambda member: member.value
+            value.__index__ = lambda member: member.value
+
+
+def _useTemporarySettings():
+    settings = QtCore.QSettings
+    settings.setDefaultFormat(settings.IniFormat)
+    settings.setPath(settings.IniFormat, settings.UserScope, tempfile.mkdtemp(prefix="slicer-host-settings-"))
+    QtCore.QCoreApplication.setOrganizationName("NA-MIC")
+    QtCore.QCoreApplication.setApplicationName("SlicerTestHost")
