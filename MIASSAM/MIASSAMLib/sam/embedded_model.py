@@ -1,0 +1,58 @@
+"""The embedded model behind the SamModel protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..arrays import AnyArray, FloatArray
+from ..protocols import Decoded, Prompts
+from .digest import sha256_of_file
+from .embedded import WEIGHTS_PATH, EmbeddedSam, load_embedded
+from .options import RunOptions
+from .prompt_tensors import check_rasters, prompt_tensors, to_decoded
+
+
+class EmbeddedModel:
+    """Encode grey rasters and decode prompts with the small SAM that is shipped in the package.
+
+    Attributes:
+        name: "embedded".
+        digest: SHA-256 of its weights file.
+        device: torch device in words.
+        input_px: 256.
+        sam: the network, itself a segment_anything Sam.
+    """
+
+    name = "embedded"
+    input_px = 256
+
+    def __init__(self, sam: EmbeddedSam, digest: str, device: torch.device) -> None:
+        self.digest = digest
+        self.device = str(device)
+        self.sam = sam.to(device).requires_grad_(False)
+
+    @torch.inference_mode()
+    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
+        """Return image embeddings float32 (B, 256, 64, 64) of grey rasters (B, 256, 256) in [0, 1].
+
+        content_boxes is not needed: this model was trained with black padding, which rasters have.
+        """
+        embeddings: torch.Tensor = self.sam.encode(torch.from_numpy(check_rasters(rasters, self.input_px)))
+        return embeddings
+
+    @torch.inference_mode()
+    def decode(self, embedding: torch.Tensor, prompts: Prompts) -> Decoded:
+        """Return masks whole, part and sub-part for each of P prompts on one embedding (256, 64, 64)."""
+        tensors = prompt_tensors(prompts, self.sam.device)
+        sparse, dense = self.sam.prompt_encoder(tensors.points, tensors.boxes, tensors.masks)
+        embedding = embedding.to(self.sam.device, torch.float32)
+        logits, iou = self.sam.decode_tokens(embedding[None], sparse, dense)
+        return to_decoded(logits[:, 1:], iou[:, 1:])
+
+
+def load_embedded_model(checkpoint: Path | None, device: torch.device, options: RunOptions) -> EmbeddedModel:
+    """Load the shipped weights, or another checkpoint of the same architecture."""
+    sam = load_embedded(checkpoint)
+    return EmbeddedModel(sam, sha256_of_file(checkpoint or WEIGHTS_PATH), device)

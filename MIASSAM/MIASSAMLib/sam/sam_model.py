@@ -1,0 +1,70 @@
+"""A SAM checkpoint behind the SamModel protocol, through segment-anything's own classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..arrays import AnyArray, FloatArray
+from ..protocols import Decoded, Prompts
+from .prompt_tensors import check_rasters, content_masks, prompt_tensors, to_decoded
+
+
+class SamCheckpointModel:
+    """Encode grey rasters and decode prompts with segment-anything's Sam.
+
+    Attributes:
+        name: architecture or registry name.
+        digest: SHA-256 of the checkpoint.
+        device: torch device in words.
+        input_px: 1024.
+        sam: the segment_anything Sam itself.
+    """
+
+    input_px = 1024
+
+    def __init__(self, sam: Any, name: str, digest: str, device: torch.device) -> None:
+        self.name = name
+        self.digest = digest
+        self.device = str(device)
+        self.sam = sam.to(device)
+        self._image_pe = sam.prompt_encoder.get_dense_pe()
+
+    @torch.inference_mode()
+    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
+        """Return image embeddings float32 (B, 256, 64, 64) of grey rasters (B, 1024, 1024) in [0, 1]."""
+        return self.encode_tensor(self.normalized_images(rasters, content_boxes))
+
+    def encode_tensor(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of normalized images (B, 3, 1024, 1024) on the device."""
+        embeddings: torch.Tensor = self.sam.image_encoder(images)
+        return embeddings
+
+    @torch.inference_mode()
+    def decode(self, embedding: torch.Tensor, prompts: Prompts) -> Decoded:
+        """Return masks whole, part and sub-part for each of P prompts on one embedding (256, 64, 64)."""
+        tensors = prompt_tensors(prompts, self.sam.device)
+        sparse, dense = self.sam.prompt_encoder(points=tensors.points, boxes=tensors.boxes, masks=tensors.masks)
+        embedding = embedding.to(self.sam.device, torch.float32)
+        return to_decoded(*self._decode_tokens(embedding[None], sparse, dense))
+
+    def normalized_images(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
+        """Return images (B, 3, 1024, 1024) as Sam.preprocess leaves them: padding is 0 after normalization."""
+        grey = torch.from_numpy(check_rasters(rasters, self.input_px)).to(self.sam.device)[:, None]
+        images = (grey * 255.0 - self.sam.pixel_mean) / self.sam.pixel_std
+        if content_boxes is not None:
+            images = images * content_masks(content_boxes, self.input_px, images.device)
+        return images
+
+    def _decode_tokens(
+        self, embedding: torch.Tensor, sparse: torch.Tensor, dense: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        answer: tuple[torch.Tensor, torch.Tensor] = self.sam.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=self._image_pe,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+        return answer
