@@ -1,0 +1,1 @@
+"""How well the method works: metrics, data sets, baselines, tables and figure sheets."""
