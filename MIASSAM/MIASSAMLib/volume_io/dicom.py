@@ -1,0 +1,173 @@
+"""A DICOM series: a folder of slices sorted by where they lie in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import DoubleArray
+from ..errors import InputError
+from .formats import is_dicom
+from .itk import damaged, ijk_to_lps, read_header, read_itk, refuse_series
+from .raw import RawImage, flip_lps_ras, quiet_itk
+
+_POSITION = "0020|0032"
+_MODALITY = "0008|0060"
+_DESCRIPTION = "0008|103e"
+_MODALITIES = {"MR": "mri", "CT": "ct", "OPT": "oct", "OCT": "oct"}
+_UNEVEN_SHARE = 0.05
+_MISSING_SHARE = 0.5
+_SAME_PLACE_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class _Series:
+    uid: str
+    files: tuple[str, ...]
+    description: str
+
+
+def read_dicom(path: Path) -> RawImage:
+    """Read a folder's series with the most slices, or the series that the given file belongs to.
+
+    Raises:
+        InputError: no series, two series of equal length, several volumes in one series, or a gap.
+    """
+    with quiet_itk():
+        folder = path if path.is_dir() else path.parent
+        found = list_series(folder)
+        chosen = _longest(found, path) if path.is_dir() else _series_of(path, found)
+        if chosen is None:
+            return _one_file(path)
+        notes = () if len(found) == 1 else (_others(chosen, found),)
+        return _read_series(chosen, folder.name, notes)
+
+
+def list_series(folder: Path) -> list[_Series]:
+    """Return the series of a folder, longest first; files sorted by position."""
+    import SimpleITK as sitk
+
+    found = []
+    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
+        files = tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
+        found.append(_Series(uid, files, _tag(read_header(Path(files[0])), _DESCRIPTION)))
+    return sorted(found, key=lambda series: (-len(series.files), series.uid))
+
+
+def has_dicom(folder: Path) -> bool:
+    """Tell whether a folder itself holds DICOM files."""
+    return any(is_dicom(file) for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith("."))
+
+
+def _longest(found: list[_Series], folder: Path) -> _Series:
+    if not found:
+        raise InputError(f"{folder.name}: the folder holds no readable DICOM series; expected one series of slices")
+    if len(found) > 1 and len(found[0].files) == len(found[1].files):
+        listed = "; ".join(f"'{series.description or series.uid}' ({Path(series.files[0]).name})" for series in found)
+        raise InputError(
+            f"{folder.name}: the folder holds {len(found)} DICOM series and none is the longest: {listed}; "
+            "give one file of the series you want instead of the folder"
+        )
+    return found[0]
+
+
+def _series_of(path: Path, found: list[_Series]) -> _Series | None:
+    own = path.resolve()
+    return next((series for series in found if own in {Path(file).resolve() for file in series.files}), None)
+
+
+def _others(chosen: _Series, found: list[_Series]) -> str:
+    left = ", ".join(f"'{s.description or s.uid}' with {len(s.files)}" for s in found if s is not chosen)
+    taken = f"'{chosen.description or chosen.uid}' with {len(chosen.files)}"
+    return f"took the DICOM series {taken} slices; left out: {left}"
+
+
+def _one_file(path: Path) -> RawImage:
+    raw = read_itk(path)
+    return RawImage(raw.voxels, raw.ijk_to_ras, _modality(read_header(path)), raw.notes)
+
+
+def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage:
+    import SimpleITK as sitk
+
+    if len(series.files) == 1:
+        raw = _one_file(Path(series.files[0]))
+        return RawImage(raw.voxels, raw.ijk_to_ras, raw.modality, (*raw.notes, *notes))
+    headers = [read_header(Path(file)) for file in series.files]
+    refuse_series(headers[0].GetSize(), name)
+    positions = _positions(headers)
+    order = list(range(len(headers))) if positions is None else _order(headers[0], positions)
+    image = _load([series.files[n] for n in order], name)
+    lps = ijk_to_lps(image)
+    if positions is None:
+        spacing_notes: tuple[str, ...] = ("the DICOM slices hold no position; the order of the file names was used",)
+    else:
+        lps, spacing_notes = _slice_geometry(lps, positions[order], name)
+    voxels = sitk.GetArrayFromImage(image)
+    return RawImage(voxels, flip_lps_ras(lps), _modality(headers[0]), (*notes, *spacing_notes))
+
+
+def _load(files: list[str], name: str) -> Any:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(files)
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        raise damaged(name, error) from error
+
+
+def _positions(headers: list[Any]) -> DoubleArray | None:
+    """Return the slices' own positions in LPS mm, (N, 3), or None when they have none."""
+    texts = [_tag(header, _POSITION) for header in headers]
+    if not all(texts):
+        return None
+    return np.array([[float(part) for part in text.split("\\")] for text in texts])
+
+
+def _order(header: Any, positions: DoubleArray) -> list[int]:
+    """Return the order of the slices along their normal."""
+    columns = ijk_to_lps(header)[:3, :3]
+    normal = np.cross(columns[:, 0], columns[:, 1])
+    return [int(n) for n in np.argsort(positions @ normal, kind="stable")]
+
+
+def _slice_geometry(lps: DoubleArray, positions: DoubleArray, name: str) -> tuple[DoubleArray, tuple[str, ...]]:
+    """Take the step between slices from the slices' own positions: right for a tilted gantry too.
+
+    Raises:
+        InputError: slices share a position, or one is missing.
+    """
+    lengths = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    typical = float(np.median(lengths))
+    if lengths.min() < _SAME_PLACE_MM:
+        unique = len(np.unique(np.round(positions, 3), axis=0))
+        raise InputError(
+            f"{name}: {len(positions)} DICOM slices share {unique} positions, so the series holds several volumes "
+            "(time points, echoes or b-values); expected one; put the slices of one volume in a folder of their own"
+        )
+    if lengths.max() > (1 + _MISSING_SHARE) * typical:
+        at = int(np.argmax(lengths))
+        raise InputError(
+            f"{name}: {lengths[at]:.2f} mm lie between DICOM slices {at + 1} and {at + 2}; expected {typical:.2f} mm "
+            "as elsewhere; a slice seems to be missing, so export the whole series again"
+        )
+    step = (positions[-1] - positions[0]) / (len(positions) - 1)
+    off_mm = float(np.linalg.norm(positions - positions[0] - np.arange(len(positions))[:, None] * step, axis=1).max())
+    lps = lps.copy()
+    lps[:3, 2], lps[:3, 3] = step, positions[0]
+    if off_mm > _UNEVEN_SHARE * typical:
+        return lps, (f"DICOM slices are unevenly spaced, by up to {off_mm:.2f} mm; positions are approximate",)
+    return lps, ()
+
+
+def _modality(header: Any) -> str:
+    return _MODALITIES.get(_tag(header, _MODALITY), "")
+
+
+def _tag(header: Any, key: str) -> str:
+    return str(header.GetMetaData(key)).strip() if header.HasMetaDataKey(key) else ""

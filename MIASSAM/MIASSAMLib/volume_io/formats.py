@@ -1,0 +1,73 @@
+"""Which files are images, and the case name a file gives its outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NIFTI = (".nii.gz", ".nii")
+ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+PICTURE = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+DICOM = (".dcm", ".dicom", ".ima")
+SEGMENTATION = ".seg.nrrd"
+SUPPORTED = (
+    "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), a DICOM folder, PNG, TIFF, JPEG or BMP"
+)
+
+_NAMED = (SEGMENTATION, *NIFTI, *ITK, *PICTURE, *DICOM)
+
+
+def file_format(path: Path) -> str:
+    """Return "nifti", "itk", "picture" or "dicom" by the file's name, or "" when it says nothing."""
+    name = path.name.lower()
+    for suffixes, kind in ((NIFTI, "nifti"), (ITK, "itk"), (PICTURE, "picture"), (DICOM, "dicom")):
+        if name.endswith(suffixes):
+            return kind
+    return ""
+
+
+def case_name(path: Path) -> str:
+    """Return the name a case goes by: the file's name without its image suffix, or the folder's."""
+    name = path.name or path.resolve().name
+    for suffix in _NAMED:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def case_names(paths: list[Path]) -> list[str]:
+    """Return one different name per path, so that outputs of one run never overwrite each other.
+
+    Equal names get the folder's name in front (`pat1_flair`, `pat2_flair`), then a number.
+    """
+    names = [case_name(path) for path in paths]
+    names = [_with_folder(name, path) if _repeated(name, names) else name for name, path in zip(names, paths)]
+    unique: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        candidate, n = name, 2
+        while candidate.casefold() in taken:
+            candidate, n = f"{name}_{n}", n + 1
+        taken.add(candidate.casefold())
+        unique.append(candidate)
+    return unique
+
+
+def _with_folder(name: str, path: Path) -> str:
+    return f"{path.resolve().parent.name}_{name}"
+
+
+def _repeated(name: str, names: list[str]) -> bool:
+    return sum(other.casefold() == name.casefold() for other in names) > 1
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file is DICOM, by its name or by the mark at byte 128."""
+    known = file_format(path)
+    if known:
+        return known == "dicom"
+    try:
+        with open(path, "rb") as file:
+            file.seek(128)
+            return file.read(4) == b"DICM"
+    except OSError:
+        return False

@@ -1,0 +1,63 @@
+"""NIfTI: voxels through nibabel, which notices a file that is cut short; geometry as Slicer sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import DoubleArray
+from ..errors import InputError
+from .itk import damaged, ijk_to_lps, read_header, refuse_series
+from .raw import RawImage, flip_lps_ras, quiet_itk
+
+_AGREE_MM = 1e-2
+
+
+def read_nifti(path: Path) -> RawImage:
+    """Read one NIfTI file.
+
+    ITK reads a file that was cut short without a word and fills the rest with garbage (seen with
+    SimpleITK 2.5.7), so it is asked for the geometry only.
+
+    Raises:
+        InputError: the file is damaged, 4-D or a vector image.
+    """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image: Any = nibabel.load(path)
+        refuse_series(image.shape, path.name)
+        stored = np.asanyarray(image.dataobj)
+    except (ImageFileError, EOFError, OSError, ValueError) as error:
+        raise damaged(path.name, error) from error
+    stored = stored.reshape(*stored.shape[:3], *(1,) * (3 - stored.ndim))
+    voxels_kji = stored.transpose(2, 1, 0)
+    if voxels_kji.dtype.names:
+        voxels_kji = np.stack([voxels_kji[channel] for channel in voxels_kji.dtype.names], axis=-1)
+    ijk_to_ras, notes = _geometry(path, image)
+    return RawImage(voxels_kji, ijk_to_ras, notes=notes)
+
+
+def _geometry(path: Path, image: Any) -> tuple[DoubleArray, tuple[str, ...]]:
+    """Return ITK's choice between qform and sform, or the file's own matrix where ITK has none."""
+    own = np.asarray(image.affine, np.float64)
+    try:
+        with quiet_itk():
+            header = read_header(path)
+    except InputError:
+        return own, ("the NIfTI axes are not at right angles; the file's sform was used as it is",)
+    shown = flip_lps_ras(ijk_to_lps(header))
+    corner = np.append(np.array(image.shape[:3] + (1,) * (3 - len(image.shape))) - 1.0, 1.0)
+    gap_mm = max(np.abs((own - shown) @ point).max() for point in (corner, np.array([0.0, 0.0, 0.0, 1.0])))
+    if gap_mm <= _AGREE_MM:
+        return own if _right_angled(own) else shown, ()
+    note = f"qform, sform and units of the header leave {gap_mm:.2f} mm of doubt; placed where Slicer places it"
+    return shown, (note,)
+
+
+def _right_angled(matrix: DoubleArray) -> bool:
+    unit = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    return bool(np.abs(unit.T @ unit - np.eye(3)).max() < 1e-4)

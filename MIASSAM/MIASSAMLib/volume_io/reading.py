@@ -1,0 +1,114 @@
+"""Read a volume from whatever the user points at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic import reason
+from ..errors import InputError
+from ..volume import Volume
+from .dicom import has_dicom, read_dicom
+from .formats import SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
+from .itk import read_itk
+from .nifti import read_nifti
+from .pictures import read_picture
+from .raw import RawImage, to_volume
+
+_READERS = {"nifti": read_nifti, "itk": read_itk, "picture": read_picture, "dicom": read_dicom}
+
+
+def read_volume(path: Path | str) -> Volume:
+    """Read one image file or one DICOM folder.
+
+    The DICOM series with the most slices is taken and the others are noted; a DICOM file stands
+    for its series. NaN and infinity are replaced and noted. Positions are RAS mm.
+
+    Raises:
+        InputError: nothing usable there; the message says what came, what was wanted, what to do.
+    """
+    path = Path(path).expanduser()
+    return to_volume(read_raw(path), case_name(path), str(path))
+
+
+def read_raw(path: Path) -> RawImage:
+    """Read voxels as stored.
+
+    Raises:
+        InputError: the file or folder is missing, unreadable or of an unknown kind.
+    """
+    check_readable(path)
+    kind = "dicom" if path.is_dir() or is_dicom(path) else file_format(path)
+    if not kind:
+        raise InputError(f"{path.name}: unknown kind of file; expected {SUPPORTED}; convert it first")
+    return _READERS[kind](path)
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a path that is not there, may not be read, or is empty.
+
+    Raises:
+        InputError: with the reason.
+    """
+    try:
+        if path.is_dir():
+            return
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: the file is empty; expected an image; copy it again from its source")
+    except OSError as error:
+        raise InputError(f"{path}: {reason(error)}; give an image file or a DICOM folder that can be read") from error
+
+
+def find_inputs(paths: Iterable[Path | str]) -> list[Path]:
+    """Expand folders: the images in a folder, a DICOM folder as one input, folders of DICOM folders.
+
+    Files stay as they are, in the order given; segmentations (.seg.nrrd) and hidden files in
+    folders are passed over. Nothing is listed twice.
+
+    Raises:
+        InputError: a path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in (Path(p).expanduser() for p in paths):
+        found += _images_in(path) if path.is_dir() else [_existing(path)]
+    return list({path.absolute(): path for path in found}.values())
+
+
+def volume_digest(volume: Volume) -> str:
+    """Return the SHA-256 of a volume's voxels, shape and position (its name and source do not count)."""
+    digest = hashlib.sha256()
+    digest.update(np.array(volume.shape_kji, "<i8").tobytes())
+    digest.update(np.ascontiguousarray(volume.ijk_to_ras, "<f8").tobytes())
+    digest.update(np.ascontiguousarray(volume.voxels_kji, "<f4").data)
+    return digest.hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    try:
+        path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: {reason(error)}; give an image file or a folder of images") from error
+    return path
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        if has_dicom(folder):
+            return [folder]
+        images = [entry for entry in entries if entry.is_file() and _is_image(entry)]
+        if not images:
+            images = [entry for entry in entries if entry.is_dir() and has_dicom(entry)]
+    except OSError as error:
+        raise InputError(f"{folder}: {reason(error)}; give a folder that can be read") from error
+    if not images:
+        raise InputError(f"{folder}: the folder holds no image; expected {SUPPORTED}; give the images' own folder")
+    return images
+
+
+def _is_image(path: Path) -> bool:
+    return bool(file_format(path)) and not path.name.lower().endswith(SEGMENTATION)
