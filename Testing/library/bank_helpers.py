@@ -42,3 +42,12 @@ def brute_force(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Squared distance of each query to its nearest row, in float64."""
     difference = queries[:, None].astype(np.float64) - rows[None]
     return (difference**2).sum(axis=2).min(axis=1)
+
+
+def make_low_rank_rows(n: int, dimension: int = 128, seed: int = 0, noise: float = 0.02) -> np.ndarray:
+    """Rows like SAM's: a few strong axes (the same for every seed), a weak rest, far from the origin."""
+    generator = np.random.default_rng(seed)
+    axes = np.random.default_rng(12345).standard_normal((12, dimension)) / np.sqrt(dimension)
+    strengths = 8.0 / (1 + np.arange(12))
+    rows = generator.standard_normal((n, 12)) * strengths @ axes + noise * generator.standard_normal((n, dimension))
+    return (rows + 3).astype(np.float32)

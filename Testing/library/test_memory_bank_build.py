@@ -156,7 +156,7 @@ def test_a_full_disk_is_told_and_the_old_bank_is_untouched(tmp_path, monkeypatch
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for place in ("writer.write_flat", "spool._append_bytes", "writer.write_text_atomically"):
+    for place in ("storage.write_flat", "spool._append_bytes", "writer.write_text_atomically"):
         with monkeypatch.context() as patch:
             patch.setattr(f"MIASSAMLib.memory_bank.{place}", full)
             with pytest.raises(BankError, match="is full; no bank was changed"):

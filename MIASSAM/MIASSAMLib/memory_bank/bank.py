@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from .files import find_damage
-from .flat import flat_searcher_of, load_flat
+from .flat import flat_searcher_of
 from .manifest import KindRecord, Manifest, ManifestDraft, read_manifest
 from .searcher import RowSearcher
+from .storage import open_storage
 
 
 class MemoryBank:
@@ -26,18 +28,19 @@ class MemoryBank:
         self._searchers = dict(searchers)
 
     @classmethod
-    def load(cls, path: Path | str, verify: bool = True) -> MemoryBank:
+    def load(cls, path: Path | str, verify: bool = True, device: str = "cpu") -> MemoryBank:
         """Open a bank folder.
 
         Args:
             verify: compare every file with its SHA-256; otherwise only with its size.
+            device: torch device that should search, where the storage can use it.
 
         Raises:
             BankError: a file is missing or damaged; its name is in the message.
         """
         folder = Path(path)
         manifest = _read_sound_manifest(folder, verify)
-        searchers = {kind: _open_searcher(folder, record) for kind, record in manifest.kinds.items()}
+        searchers = {kind: open_storage(folder, record, device) for kind, record in manifest.kinds.items()}
         return cls(manifest, _load_calibration(folder, manifest), searchers)
 
     @classmethod
@@ -48,8 +51,11 @@ class MemoryBank:
         calibration: Mapping[str, AnyArray] | None = None,
     ) -> MemoryBank:
         """Build an exact bank in memory from rows (M, D) per feature kind."""
-        kinds = {kind: KindRecord("none", "in memory", len(array), array.shape[1], {}) for kind, array in rows.items()}
-        searchers = {kind: flat_searcher_of(checked_rows(kind, array)) for kind, array in rows.items()}
+        checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
+        kinds = {
+            kind: KindRecord("none", "in memory", len(array), array.shape[1], {}) for kind, array in checked.items()
+        }
+        searchers = {kind: flat_searcher_of(array) for kind, array in checked.items()}
         return cls(Manifest(draft, 0, kinds, ()), calibration or {}, searchers)
 
     @property
@@ -68,6 +74,10 @@ class MemoryBank:
     def search_method(self, kind: str) -> str:
         """Return in words how a kind is searched."""
         return self._searcher(kind).name
+
+    def rows_at(self, kind: str, numbers: AnyArray) -> FloatArray:
+        """Return stored patches (N, D) by number; of a compressed kind up to its rounding."""
+        return self._searcher(kind).rows_at(np.asarray(numbers, np.int64))
 
     def search(self, kind: str, queries: FloatArray) -> FloatArray:
         """Return the squared L2 distance (Q,) float32 of queries (Q, D) to their nearest patch.
@@ -116,6 +126,47 @@ def verify_bank(path: Path | str) -> list[str]:
     return [damage for damage in damages if damage]
 
 
+def bank_info(path: Path | str) -> dict[str, Any]:
+    """Return what a bank says about itself as JSON-able data, without opening its indexes.
+
+    Raises:
+        BankError: the folder is no bank, or its manifest is damaged.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    draft = manifest.draft
+    return {
+        "path": str(folder),
+        "version": manifest.version,
+        "preset": draft.preset,
+        "model": draft.model_name,
+        "model_digest": draft.model_digest,
+        "slice_axis": draft.slice_axis,
+        "modality": draft.modality,
+        "anatomy": draft.anatomy,
+        "preprocessing": dict(draft.preprocessing),
+        "n_slices": manifest.n_slices,
+        "n_sources": len(manifest.sources),
+        "n_bytes": sum(record.n_bytes for record in manifest.files.values()),
+        "calibrated": bool(manifest.calibration_file),
+        "kinds": {kind: _kind_info(manifest, record) for kind, record in manifest.kinds.items()},
+        "notes": list(manifest.notes),
+    }
+
+
+def _kind_info(manifest: Manifest, record: KindRecord) -> dict[str, Any]:
+    n_bytes = sum(manifest.files[name].n_bytes for name in record.files.values())
+    return {
+        "n_patches": record.n_patches,
+        "dimension": record.dimension,
+        "storage": record.storage,
+        "storage_reason": record.storage_reason,
+        "n_bytes": n_bytes,
+        "part_of_float32": round(n_bytes / max(record.n_patches * record.dimension * 4, 1), 4),
+        **record.quality,
+    }
+
+
 def checked_rows(kind: str, rows: FloatArray) -> FloatArray:
     """Return rows as contiguous float32 (N, D).
 
@@ -138,16 +189,6 @@ def _read_sound_manifest(folder: Path, with_digest: bool) -> Manifest:
         if damage := find_damage(folder, name, record, with_digest):
             raise BankError(f"{damage}; restore the file or rebuild the bank")
     return manifest
-
-
-def _open_searcher(folder: Path, record: KindRecord) -> RowSearcher:
-    searcher = load_flat(folder / record.files["index"])
-    if (searcher.n_rows, searcher.dimension) != (record.n_patches, record.dimension):
-        raise BankError(
-            f"{folder / record.files['index']} holds {searcher.n_rows} x {searcher.dimension} numbers and the "
-            f"manifest says {record.n_patches} x {record.dimension}; restore or rebuild the bank"
-        )
-    return searcher
 
 
 def _load_calibration(folder: Path, manifest: Manifest) -> dict[str, AnyArray]:

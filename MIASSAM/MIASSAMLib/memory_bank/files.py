@@ -94,7 +94,7 @@ class FolderLock:
             if not _try_lock(descriptor):
                 os.close(descriptor)
                 raise BankError(
-                    f"another build is writing this memory bank (lock {self._path}); wait for it or rename"
+                    f"another build is writing this memory bank (lock {self._path}); wait for it or give another name"
                 )
             if _is_same_file(descriptor, self._path):
                 self._descriptor = descriptor

@@ -16,18 +16,22 @@ from .searcher import squared_distances
 class FlatSearcher:
     """Exact nearest rows; the winner of each query is scored again without cancellation."""
 
-    name = "faiss flat"
-
-    def __init__(self, index: Any) -> None:
+    def __init__(self, index: Any, device: str = "cpu") -> None:
         self._index = index
+        self._on_card = _copy_to_card(index) if device.startswith("cuda") else None
+        self.name = "faiss flat" if self._on_card is None else "faiss flat on the graphics card"
         self.n_rows = int(index.ntotal)
         self.dimension = int(index.d)
 
     def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
         """See `RowSearcher.search`."""
-        _, neighbors = self._index.search(queries, 1)
+        _, neighbors = (self._on_card or self._index).search(queries, 1)
         winners = neighbors[:, 0]
-        return squared_distances(queries, self._index.reconstruct_batch(winners)), winners
+        return squared_distances(queries, self.rows_at(winners)), winners
+
+    def rows_at(self, numbers: AnyArray) -> FloatArray:
+        """See `RowSearcher.rows_at`."""
+        return np.asarray(self._index.reconstruct_batch(np.ascontiguousarray(numbers, np.int64)))
 
 
 def flat_searcher_of(rows: FloatArray) -> FlatSearcher:
@@ -42,7 +46,7 @@ def write_flat(path: Path, dimension: int, chunks: Iterable[FloatArray]) -> None
     faiss.write_index(_index_of(dimension, chunks), str(path))
 
 
-def load_flat(path: Path) -> FlatSearcher:
+def load_flat(path: Path, device: str = "cpu") -> FlatSearcher:
     """Open a file written by `write_flat`.
 
     Raises:
@@ -56,7 +60,19 @@ def load_flat(path: Path) -> FlatSearcher:
         raise BankError(f"{path} cannot be read as a Faiss index; restore or rebuild the bank") from error
     if not isinstance(index, faiss.IndexFlatL2 | faiss.IndexFlat):
         raise BankError(f"{path} holds a {type(index).__name__}, not a flat index; restore or rebuild the bank")
-    return FlatSearcher(index)
+    return FlatSearcher(index, device)
+
+
+def _copy_to_card(index: Any) -> Any:
+    """Return the index on the graphics card; None where this build of Faiss has none or it does not fit."""
+    import faiss
+
+    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        return None
+    try:
+        return faiss.index_cpu_to_all_gpus(index)
+    except RuntimeError:
+        return None
 
 
 def _index_of(dimension: int, chunks: Iterable[FloatArray]) -> Any:

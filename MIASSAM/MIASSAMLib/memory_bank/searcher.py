@@ -13,16 +13,23 @@ class RowSearcher(Protocol):
     """Finds the nearest stored row of each query.
 
     Attributes:
-        name: the way it searches, in words.
         n_rows, dimension: shape (M, D) of the stored rows.
     """
 
-    name: str
     n_rows: int
     dimension: int
 
+    @property
+    def name(self) -> str:
+        """The way it searches, in words."""
+        ...
+
     def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
         """Return squared L2 distances (Q,) float32 and row numbers (Q,) int64 for queries (Q, D)."""
+        ...
+
+    def rows_at(self, numbers: AnyArray) -> FloatArray:
+        """Return the stored rows (N, D) float32 of row numbers (N,)."""
         ...
 
 

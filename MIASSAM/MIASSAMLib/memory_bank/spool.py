@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
+from .half import to_half
 
 _JOURNAL = "journal.jsonl"
 
@@ -36,9 +38,10 @@ class RowSpool:
     A journal line is written after its rows; what a kill leaves behind the last line is cut off.
     """
 
-    def __init__(self, folder: Path, dtype: str) -> None:
+    def __init__(self, folder: Path, dtype_of: Callable[[int], str]) -> None:
+        """Take the folder and a rule from a row's length D to the stored type."""
         self._folder = folder
-        self.dtype = np.dtype(dtype)
+        self._dtype_of = dtype_of
         self.entries: list[Entry] = []
         self._keys: set[str] = set()
 
@@ -56,7 +59,7 @@ class RowSpool:
         if lines:
             os.truncate(journal, sound)
         for kind in self.kinds:
-            os.truncate(self.path(kind), self.n_rows(kind) * self.dimension(kind) * self.dtype.itemsize)
+            os.truncate(self.path(kind), self.n_rows(kind) * self.dimension(kind) * self.dtype(kind).itemsize)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -79,9 +82,13 @@ class RowSpool:
         """Return the length of a row of a kind."""
         return self.entries[0].dimensions[kind]
 
+    def dtype(self, kind: str) -> np.dtype[Any]:
+        """Return the stored type of a kind."""
+        return np.dtype(self._dtype_of(self.dimension(kind)))
+
     def append(self, key: str, source: str, digest: str, n_slices: int, rows: Mapping[str, FloatArray]) -> None:
         """Store the rows (N, D) of every kind, then note it in the journal."""
-        stored = {kind: np.ascontiguousarray(array, self.dtype) for kind, array in rows.items()}
+        stored = {kind: self._stored(array) for kind, array in rows.items()}
         for kind, array in stored.items():
             _append_bytes(self.path(kind), array.data.cast("B") if array.size else b"")
         entry = Entry(
@@ -100,14 +107,17 @@ class RowSpool:
         """Return all rows (M, D) of a kind as a read-only memory map."""
         shape = (self.n_rows(kind), self.dimension(kind))
         if shape[0] == 0:
-            return np.empty(shape, self.dtype)
-        return np.memmap(self.path(kind), self.dtype, "r", shape=shape)
+            return np.empty(shape, self.dtype(kind))
+        return np.memmap(self.path(kind), self.dtype(kind), "r", shape=shape)
 
-    def chunks(self, kind: str, chunk_rows: int = 65536) -> Iterator[FloatArray]:
-        """Yield all rows of a kind as float32, a chunk at a time."""
-        rows = self.rows(kind)
-        for start in range(0, len(rows), chunk_rows):
-            yield np.asarray(rows[start : start + chunk_rows], np.float32)
+    def read(self, kind: str, numbers: AnyArray) -> FloatArray:
+        """Return the rows (N, D) float32 of numbers (N,); consecutive ones are read, not mapped."""
+        if not len(numbers) or (np.diff(numbers) != 1).any():
+            return np.asarray(self.rows(kind)[numbers], np.float32)
+        dtype, dimension = self.dtype(kind), self.dimension(kind)
+        offset, count = int(numbers[0]) * dimension * dtype.itemsize, len(numbers) * dimension
+        stored = np.fromfile(self.path(kind), dtype, count, offset=offset)
+        return np.asarray(stored.reshape(-1, dimension), np.float32)
 
     def check(self) -> None:
         """Compare every stored row with its checksum.
@@ -132,7 +142,13 @@ class RowSpool:
 
     def _row_bytes(self, entry: Entry, kind: str) -> int:
         before = self.n_rows(kind) if self.entries else 0
-        return (before + entry.rows[kind]) * entry.dimensions[kind] * self.dtype.itemsize
+        dimension = entry.dimensions[kind]
+        return (before + entry.rows[kind]) * dimension * np.dtype(self._dtype_of(dimension)).itemsize
+
+    def _stored(self, rows: FloatArray) -> AnyArray:
+        if self._dtype_of(rows.shape[1]) == "float16":
+            return np.ascontiguousarray(to_half(rows))
+        return np.ascontiguousarray(rows, np.float32)
 
 
 def _parse_line(line: bytes) -> Entry | None:

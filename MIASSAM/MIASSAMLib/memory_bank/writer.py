@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
+from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
-from .files import FolderLock, digest_file, disk_errors_in_words, sync_file, write_text_atomically
-from .flat import write_flat
-from .manifest import MANIFEST_NAME, KindRecord, Manifest, ManifestDraft, SourceRecord
-from .spool import Entry, RowSpool
+from .files import FolderLock, disk_errors_in_words, write_text_atomically
+from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
+from .publish import Finish, sweep_finished
+from .spool import RowSpool
+from .storage import Compress, spool_dtype
 
-_DRAFT_NAME = "draft.sha256"
+_NOTE_NAME = "build.sha256"
 
 
 class BankWriter:
@@ -30,18 +28,33 @@ class BankWriter:
         path: the bank folder to make.
         draft: what is known before the first row.
         overwrite: replace a bank that is already there.
+        append: keep the rows of the bank that is there and add to them.
+        compress: how rows are stored, see `storage.choose_storage`.
+        progress: told about the last steps, which may take minutes for a large bank.
 
     Raises:
         BankError: the bank exists, another build writes it, or the folder cannot be written.
+        BankMismatchError: append to a bank of another model or config.
     """
 
-    def __init__(self, path: Path | str, draft: ManifestDraft, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        draft: ManifestDraft,
+        overwrite: bool = False,
+        append: bool = False,
+        compress: Compress = "auto",
+        progress: Progress = no_progress,
+    ) -> None:
         self.path = Path(path)
         self._draft = draft
-        self._overwrite = overwrite
+        self._replace, self._append = overwrite, append
+        self._compress: Compress = compress
+        self._progress = progress
         self._building = self.path.with_name(f"{self.path.name}.building")
         self._lock = FolderLock(self.path.with_name(f"{self.path.name}.lock"))
-        self._spool = RowSpool(self._building, "float32")
+        self._spool = RowSpool(self._building, lambda dimension: spool_dtype(compress, dimension))
+        self._base: MemoryBank | None = None
         self._added: set[str] = set()
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +69,7 @@ class BankWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -88,7 +101,7 @@ class BankWriter:
             digest: SHA-256 of the volume's file.
         """
         key = _key(source_id, part)
-        if key in self._added:
+        if key in self._added or self._in_base(source_id):
             raise BankError(f"{source_id} (part {part}) was added twice; give every source and slice once")
         if not self._spool.has(key):
             checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
@@ -107,7 +120,18 @@ class BankWriter:
             raise BankError(f"not one normal patch came in for {self.path}; check the inputs and exclusion masks")
         with self._disk_errors():
             self._spool.check()
-            self._publish(self._write_files(calibration or {}))
+            previous = read_manifest(self.path) if self.path.exists() else None
+            finish = Finish(
+                self.path,
+                self._building,
+                self._draft,
+                self._spool,
+                self._compress,
+                previous,
+                self._base,
+                self._progress,
+            )
+            finish.publish(finish.write(calibration or {}))
         self.close()
         return MemoryBank.load(self.path, verify=False)
 
@@ -121,92 +145,43 @@ class BankWriter:
         self.close()
 
     def _open(self) -> None:
-        if self.path.exists() and not (self._overwrite and (self.path / MANIFEST_NAME).exists()):
+        sweep_finished(self.path, self._building)
+        is_bank = (self.path / MANIFEST_NAME).exists()
+        if self.path.exists() and not (is_bank and (self._replace or self._append)):
             raise BankError(f"{self.path} exists already; choose another name, append to it or allow to overwrite it")
-        note = self._building / _DRAFT_NAME
-        if note.exists() and note.read_text() != self._draft.digest():
+        if self._append and is_bank:
+            self._base = MemoryBank.load(self.path)
+            self._base.check_fits(self._draft.config, self._draft.model_name, self._draft.model_digest)
+        settings, note = self._settings_digest(), self._building / _NOTE_NAME
+        if note.exists() and note.read_text() != settings:
             raise BankError(
                 f"{self._building} holds an interrupted build with other settings; "
                 "delete that folder, or repeat the build with its settings"
             )
         with self._disk_errors():
             self._building.mkdir(exist_ok=True)
-            write_text_atomically(note, self._draft.digest())
+            write_text_atomically(note, settings)
             self._spool.open()
+
+    def _settings_digest(self) -> str:
+        base = self._base.manifest.render() if self._base else ""
+        return text_digest("\n".join([self._draft.digest(), spool_dtype(self._compress, 1024), base]))
+
+    def _in_base(self, source_id: str) -> bool:
+        return self._base is not None and any(source.name == source_id for source in self._base.manifest.sources)
 
     def _check_same_kinds(self, source_id: str, rows: Mapping[str, FloatArray]) -> None:
         expected = {kind: self._spool.dimension(kind) for kind in self._spool.kinds}
+        if self._base:
+            expected = {kind: self._base.dimension(kind) for kind in self._base.kinds}
         got = {kind: array.shape[1] for kind, array in rows.items()}
         if expected and list(expected.items()) != list(got.items()):
             raise BankMismatchError(f"{source_id} gives rows {got} but the bank takes {expected}; use one encoder")
-
-    def _write_files(self, calibration: Mapping[str, AnyArray]) -> Path:
-        folder = self._building / "final"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        kinds = {kind: self._write_kind(folder, kind) for kind in self._spool.kinds}
-        manifest = Manifest(
-            draft=self._draft,
-            n_slices=sum(entry.n_slices for entry in self._spool.entries),
-            kinds=kinds,
-            sources=_sources_of(self._spool.entries),
-            calibration_file=_write_calibration(folder, calibration),
-        )
-        files = {path.name: digest_file(path) for path in sorted(folder.iterdir())}
-        for name in files:
-            sync_file(folder / name)
-        write_text_atomically(folder / MANIFEST_NAME, dataclasses.replace(manifest, files=files).render())
-        return folder
-
-    def _write_kind(self, folder: Path, kind: str) -> KindRecord:
-        name = index_file_name(kind)
-        dimension = self._spool.dimension(kind)
-        write_flat(folder / name, dimension, self._spool.chunks(kind))
-        reason = "exact float32 rows"
-        return KindRecord("none", reason, self._spool.n_rows(kind), dimension, {"index": name})
-
-    def _publish(self, final: Path) -> None:
-        previous = self._building / "previous"
-        shutil.rmtree(previous, ignore_errors=True)
-        if self.path.exists():
-            os.rename(self.path, previous)
-        os.rename(final, self.path)
-        shutil.rmtree(self._building)
 
     def _disk_errors(self) -> AbstractContextManager[None]:
         kept = f"no bank was changed, what is done so far is in {self._building}"
         return disk_errors_in_words(self.path, kept)
 
 
-def index_file_name(kind: str) -> str:
-    """Return the index file of a feature kind."""
-    return "patches.faiss" if kind == "embedding" else f"patches_{kind}.faiss"
-
-
 def _key(source_id: str, part: int | None) -> str:
     return source_id if part is None else f"{source_id}\n{part}"
-
-
-def _sources_of(entries: list[Entry]) -> tuple[SourceRecord, ...]:
-    grouped: dict[str, list[Entry]] = {}
-    for entry in entries:
-        grouped.setdefault(entry.source, []).append(entry)
-    return tuple(
-        SourceRecord(
-            name,
-            next((part.digest for part in parts if part.digest), ""),
-            sum(part.n_slices for part in parts),
-            {kind: sum(part.rows[kind] for part in parts) for kind in parts[0].rows},
-        )
-        for name, parts in grouped.items()
-    )
-
-
-def _write_calibration(folder: Path, calibration: Mapping[str, AnyArray]) -> str:
-    if not calibration:
-        return ""
-    arrays = {name: np.asarray(array) for name, array in calibration.items()}
-    if pickled := [name for name, array in arrays.items() if array.dtype.hasobject]:
-        raise BankError(f"calibration arrays {pickled} hold Python objects; give numbers")
-    np.savez(folder / "calibration.npz", **arrays)  # type: ignore[arg-type]
-    return "calibration.npz"

@@ -1,0 +1,151 @@
+"""How the rows of a kind are stored: none, half or compressed; chosen by size, written and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import BankError, UsageError
+from ..protocols import Progress, no_progress
+from .compressed import CompressedSearcher, extend_compressed, open_compressed, write_compressed
+from .flat import load_flat, write_flat
+from .half import open_half, write_half
+from .manifest import KindRecord
+from .quality import HeldOut, find_held_out, measure
+from .rows import Rows
+from .search_torch import TorchSearcher
+from .searcher import RowSearcher
+
+Compress = Literal["auto", "none", "half", "compressed"]
+COMPRESS_CHOICES: tuple[Compress, ...] = ("auto", "none", "half", "compressed")
+
+_GIB = 1 << 30
+_FLAT_BYTES = _GIB
+_FLAT_ROWS = 500_000
+_LOW_DIMENSION = 64
+
+
+def spool_dtype(compress: Compress, dimension: int) -> str:
+    """Return the type in which a build keeps rows until it ends."""
+    return "float16" if compress in ("half", "compressed") and dimension > _LOW_DIMENSION else "float32"
+
+
+def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, str]:
+    """Return the storage of a kind and the reason in words.
+
+    Args:
+        wanted: "auto" decides by size and by the machine's memory and graphics card.
+    """
+    if wanted not in COMPRESS_CHOICES:
+        raise UsageError(f"storage '{wanted}' is unknown; choose one of {', '.join(COMPRESS_CHOICES)}")
+    n_bytes, size = n_rows * dimension * 4, f"{n_rows} x {dimension} numbers, {_in_words(n_rows * dimension * 4)}"
+    if dimension <= _LOW_DIMENSION and wanted != "compressed":
+        many = wanted == "auto" and n_rows > _FLAT_ROWS
+        return ("compressed", f"{size}: many short rows") if many else ("none", f"{size}: short rows stay exact")
+    if wanted != "auto":
+        return wanted, f"{size}: asked for"
+    if n_bytes <= min(_FLAT_BYTES, _free_memory() // 4) and n_rows <= _FLAT_ROWS:
+        return "none", f"{size}: small, so kept exact in float32"
+    if (card := _card_memory()) >= n_bytes // 2 + 4 * _GIB:
+        return "half", f"{size}: large, and half of it fits the graphics card ({_in_words(card)})"
+    return "compressed", f"{size}: too large to search exactly on this machine ({_in_words(_free_memory())} free)"
+
+
+def write_storage(
+    folder: Path,
+    stem: str,
+    rows: Rows,
+    choice: tuple[str, str],
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> KindRecord:
+    """Write rows and return their record; file names begin with `stem`."""
+    storage, reason = choice
+    files = _file_names(storage, stem)
+    paths = {role: folder / name for role, name in files.items()}
+    quality: dict[str, Any] = {"exact": True}
+    if storage == "none":
+        write_flat(paths["index"], rows.dimension, rows.chunks())
+    elif storage == "half":
+        write_half(paths["rows"], rows)
+        quality = _measured(open_half(paths["rows"], resident=False), rows, seed)
+    else:
+        quality = write_compressed(paths, rows, held_out_of(rows, seed), seed, progress)
+    return KindRecord(storage, reason, len(rows), rows.dimension, files, quality)
+
+
+def extend_storage(folder: Path, stem: str, rows: Rows, old_folder: Path, old: KindRecord) -> KindRecord:
+    """Add the rows behind an old compressed kind's, with its codec; `rows` begins with the old ones."""
+    files = _file_names(old.storage, stem)
+    extend_compressed(
+        {role: old_folder / name for role, name in old.files.items()},
+        {role: folder / name for role, name in files.items()},
+        rows,
+        old.n_patches,
+    )
+    quality = {**old.quality, "measured_on_first_patches": old.quality.get("measured_on_first_patches", old.n_patches)}
+    return KindRecord(old.storage, old.storage_reason, len(rows), rows.dimension, files, quality)
+
+
+def open_storage(folder: Path, record: KindRecord, device: str = "cpu") -> RowSearcher:
+    """Open the rows of a kind for searching.
+
+    Raises:
+        BankError: a file cannot be read, or holds other rows than the record says.
+    """
+    paths = {role: folder / name for role, name in record.files.items()}
+    if record.storage == "none":
+        searcher: RowSearcher = load_flat(paths["index"], device)
+    elif record.storage == "half":
+        searcher = open_half(paths["rows"], device, _fits_memory(record, device))
+    elif record.storage == "compressed":
+        searcher = open_compressed(paths, record.quality)
+    else:
+        raise BankError(f"{folder} is stored as '{record.storage}', which this version does not know; update it")
+    if (searcher.n_rows, searcher.dimension) != (record.n_patches, record.dimension):
+        raise BankError(
+            f"{next(iter(paths.values()))} holds {searcher.n_rows} x {searcher.dimension} numbers and the "
+            f"manifest says {record.n_patches} x {record.dimension}; restore or rebuild the bank"
+        )
+    return searcher
+
+
+def held_out_of(rows: Rows, seed: int) -> HeldOut:
+    """Return held-out rows of `rows` with their true neighbors."""
+    return find_held_out(rows, seed)
+
+
+def _measured(searcher: TorchSearcher | CompressedSearcher, rows: Rows, seed: int) -> dict[str, Any]:
+    return {"exact": True, **measure(held_out_of(rows, seed), searcher.search_excluding, rows)}
+
+
+def _file_names(storage: str, stem: str) -> Mapping[str, str]:
+    return {
+        "none": {"index": f"{stem}.faiss"},
+        "half": {"rows": f"{stem}.half.npy"},
+        "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.npz"},
+    }[storage]
+
+
+def _fits_memory(record: KindRecord, device: str) -> bool:
+    n_bytes = record.n_patches * record.dimension * 2
+    if device.startswith("cuda"):
+        return _card_memory() >= n_bytes + 2 * _GIB
+    return n_bytes <= _free_memory() // 2
+
+
+def _free_memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def _card_memory() -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 0
+
+
+def _in_words(n_bytes: int) -> str:
+    return f"{n_bytes / _GIB:.1f} GiB" if n_bytes >= _GIB // 10 else f"{n_bytes / (1 << 20):.1f} MiB"
