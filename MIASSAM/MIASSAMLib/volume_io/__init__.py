@@ -3,6 +3,7 @@
 from ..atomic import check_output_dir
 from .formats import SUPPORTED, case_name, case_names
 from .labels import read_label
+from .pictures import NO_POSITION
 from .raw import guess_modality
 from .reading import find_inputs, read_volume, volume_digest
 from .segmentation import COLORS, MASS, Terminology, write_segmentation
@@ -11,6 +12,7 @@ from .writing import MarkupPoint, write_heat_map, write_markups, write_volume
 __all__ = [
     "COLORS",
     "MASS",
+    "NO_POSITION",
     "SUPPORTED",
     "MarkupPoint",
     "Terminology",

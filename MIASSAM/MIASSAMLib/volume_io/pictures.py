@@ -14,7 +14,7 @@ from .itk import damaged
 from .raw import RawImage, flip_lps_ras
 
 _PALETTE_MODES = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "1": "L"}
-_NO_MM = "the picture holds no position or pixel size in mm; pixels are taken as 1 x 1 mm"
+NO_POSITION = "the picture holds no position or pixel size in mm; pixels are taken as 1 x 1 mm"
 
 
 def read_picture(path: Path) -> RawImage:
@@ -40,7 +40,7 @@ def read_picture(path: Path) -> RawImage:
             f"{path.name}: its {len(pages)} pages differ in size {sorted(sizes)}; expected equal slices; "
             "save one page per file"
         )
-    return RawImage(np.stack(pages), flip_lps_ras(np.eye(4)), notes=(_NO_MM,))
+    return RawImage(np.stack(pages), flip_lps_ras(np.eye(4)), notes=(NO_POSITION,))
 
 
 def _pixels(page: object) -> AnyArray:

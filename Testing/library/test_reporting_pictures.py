@@ -1,0 +1,120 @@
+"""The contact sheet shows the slice, the heat, the outline and the center where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from MIASSAMLib.pipeline import CaseResult, Finding, SliceResult
+from MIASSAMLib.pipeline.prepare import PreparedVolume, Preprocessing
+from MIASSAMLib.reporting import case_sheet, draw_case_sheet
+from MIASSAMLib.reporting.colors import LESION_COLORS, heat_table, overlay
+from MIASSAMLib.reporting.sheet import size_words, telling_slices
+from MIASSAMLib.reporting.tile import HeatScale, draw_tile, round_length, tile_size
+from MIASSAMLib.volume import Volume
+from MIASSAMLib.volume_io import NO_POSITION
+
+SIZE = (200, 160)
+
+
+def make_case(n_slices: int = 5, lesion_on: tuple[int, ...] = (2,), spacing=(1.0, 1.0, 4.0), notes=()) -> CaseResult:
+    """Return a case of 40 x 50 px slices: lesion at rows 10..19, columns 30..39 with heat 8, else 0."""
+    voxels = np.full((n_slices, 40, 50), 100, np.float32)
+    voxels[:, :2] = 0
+    matrix = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    prepared = PreparedVolume.of(Volume(voxels, matrix, "case", "mri", notes=notes), Preprocessing())
+    labels, heat = np.zeros(voxels.shape, np.uint16), np.zeros(voxels.shape, np.float32)
+    slices = []
+    for k in range(n_slices):
+        findings = ()
+        if k in lesion_on:
+            labels[k, 10:20, 30:40], heat[k, 10:20, 30:40] = 1, 8
+            mask = labels[k] > 0
+            findings = (Finding(mask, (34.5, 14.5), (0, 0), "3", "cog", 0.8, 100.0, (1, 2, 3), (0.5, 0.6, 0.7), 8.0),)
+        slices.append(SliceResult(k, float(heat[k].max()) + k / 100, 0.01, findings))
+    run = {"preset": "refined", "model": {"name": "embedded"}}
+    return CaseResult(prepared, tuple(slices), heat, labels, "standard deviations above normal", run)
+
+
+def _tile(case: CaseResult, index: int = 2) -> np.ndarray:
+    return np.asarray(draw_tile(case, case.slices[index], SIZE, HeatScale.of(case))).astype(int)
+
+
+def test_heat_table_is_ordered_by_lightness_without_jumps():
+    lightness = heat_table() @ np.array([0.2126, 0.7152, 0.0722])
+    steps = np.diff(lightness)
+    assert steps.min() > -0.5 and steps.max() < 3 and lightness[-1] - lightness[0] > 180
+
+
+def test_overlay_shows_the_bare_picture_where_nothing_is_unusual():
+    grey = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    shown = overlay(grey, np.zeros((3, 4), np.float32))
+    np.testing.assert_array_equal(shown, np.repeat((255 * grey).round()[..., None], 3, axis=2))
+    hot = overlay(grey, np.ones((3, 4), np.float32))
+    assert (np.abs(hot.astype(int) - heat_table()[-1]).max(axis=2) <= 75).all()
+
+
+def test_outline_runs_round_the_lesion_and_nowhere_else():
+    outline = (_tile(make_case()) == LESION_COLORS[0]).all(axis=2)
+    y, x = np.nonzero(outline)
+    assert (y.min(), y.max()) == (38, 81) and (x.min(), x.max()) == (118, 161)
+    assert not outline[42:78, 122:158].any()
+
+
+def test_heat_is_drawn_in_the_lesion_only():
+    tile = _tile(make_case())
+    colored = np.abs(tile - tile.mean(axis=2, keepdims=True)).max(axis=2) > 4
+    assert colored[44:56, 124:136].all()
+    assert not colored[:, :100].any() and not colored[100:].any()
+
+
+def test_cross_marks_the_center_of_gravity():
+    tile = _tile(make_case())
+    white = (tile >= 250).all(axis=2)
+    y, x = np.nonzero(white)
+    assert abs(y.mean() - 60) < 1 and abs(x.mean() - 140) < 1
+
+
+def test_proportions_follow_millimeters():
+    assert tile_size(make_case(), (250, 250)) == (250, 200)
+    assert tile_size(make_case(spacing=(1.0, 1.5, 4)), (250, 250)) == (208, 250)
+    assert tile_size(make_case(spacing=(1.0, 0.1, 4)), (250, 250)) == (250, 125)
+
+
+def test_picture_without_position_gets_no_letters_and_no_scale_bar():
+    def bare(notes):
+        case = make_case(notes=notes)
+        return np.asarray(draw_tile(case, case.slices[0], SIZE, None)).astype(int)
+
+    assert np.ptp(bare((NO_POSITION,)), axis=2).max() == 0
+    assert np.ptp(bare(()), axis=2).max() > 50
+
+
+def test_sheet_shows_segmented_slices_else_the_highest_scores():
+    assert [item.index for item in telling_slices(make_case(20, (3, 7)))] == [3, 7]
+    assert [item.index for item in telling_slices(make_case(20, ()))] == list(range(8, 20))
+
+
+@pytest.mark.parametrize(("n_slices", "lesion_on"), [(1, (0,)), (1, ()), (3, (0, 1)), (30, tuple(range(20)))])
+def test_sheet_is_drawn_for_any_number_of_slices(n_slices, lesion_on, tmp_path):
+    from PIL import Image
+
+    path = draw_case_sheet(tmp_path / "å.png", make_case(n_slices, lesion_on))
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape[1] >= 860 and (pixels.max(axis=2) > 60).mean() > 0.2
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sheet_of_a_flat_map_is_drawn():
+    case = make_case(3, ())
+    assert HeatScale.of(case).high > HeatScale.of(case).low
+    assert case_sheet(case).width >= 860
+
+
+@pytest.mark.parametrize(("longest", "expected"), [(73, 50), (1.8, 1), (0.43, 0.2), (20, 20), (999, 500)])
+def test_scale_bar_has_a_round_length(longest, expected):
+    assert round_length(longest) == pytest.approx(expected)
+
+
+def test_small_volumes_are_given_in_cubic_millimeters():
+    assert (size_words(12.345), size_words(0.000232)) == ("12.3 ml", "0.232 mm3")
