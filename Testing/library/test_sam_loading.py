@@ -13,7 +13,7 @@ from MIASSAMLib.sam.options import RunOptions
 from MIASSAMLib.sam.state_dict import deduce_architecture, read_state_dict
 
 POINT = Prompts(np.array([[[500.0, 480.0]]], np.float32), np.array([[1]]))
-PLAIN = RunOptions(precision="float32", accelerate=False)
+FAST = RunOptions(precision="bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def raster() -> np.ndarray:
 
 
 def test_vit_b_checkpoint_takes_one_slice_to_three_masks(random_vit_b, raster) -> None:
-    model = load_model("vit_b", random_vit_b, "cpu", PLAIN)
+    model = load_model("vit_b", random_vit_b, "cpu", FAST)
     embeddings = model.encode(raster[None], np.array([[128, 0, 768, 1024]]))
     decoded = model.decode(embeddings[0], POINT)
     assert (model.name, model.input_px, model.digest) == ("vit_b", 1024, sha256_of_file(random_vit_b))
@@ -50,7 +50,7 @@ def test_vit_b_checkpoint_takes_one_slice_to_three_masks(random_vit_b, raster) -
 
 
 def test_normalized_images_are_those_of_sam_preprocess_with_black_padding_last(random_vit_b, raster) -> None:
-    model = load_model("vit_b", random_vit_b, "cpu", PLAIN)
+    model = load_model("vit_b", random_vit_b, "cpu", FAST)
     content = torch.from_numpy(raster[:768]).expand(3, -1, -1) * 255
     expected = model.sam.preprocess(content)
     images = model.normalized_images(np.concatenate([raster[:768], 0 * raster[:256]])[None], [[0, 0, 768, 1024]])
@@ -59,7 +59,7 @@ def test_normalized_images_are_those_of_sam_preprocess_with_black_padding_last(r
 
 def test_architecture_is_deduced_from_the_file(random_vit_b) -> None:
     assert deduce_architecture(read_state_dict(random_vit_b), random_vit_b.name) == "vit_b"
-    assert load_model("auto", random_vit_b, "cpu", PLAIN).name == "vit_b"
+    assert load_model("auto", random_vit_b, "cpu", FAST).name == "vit_b"
 
 
 def test_checkpoint_of_another_architecture_is_refused_naming_keys(random_vit_b) -> None:
@@ -110,7 +110,7 @@ def test_published_name_with_its_digest_is_accepted_from_the_cache(random_vit_b,
     monkeypatch.setitem(registry.REGISTRY, "vit_b", entry)
     monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "published.pth").symlink_to(random_vit_b)
-    assert load_model("vit_b", None, "cpu", PLAIN).digest == entry.sha256
+    assert load_model("vit_b", None, "cpu", FAST).digest == entry.sha256
 
 
 def test_model_that_was_not_fetched_says_how_to_fetch_it(tmp_path, monkeypatch) -> None:

@@ -8,10 +8,11 @@ import torch
 
 from ..arrays import AnyArray, FloatArray
 from ..protocols import Decoded, Prompts
+from .acceleration import accelerate
 from .digest import sha256_of_file
 from .embedded import WEIGHTS_PATH, EmbeddedSam, load_embedded
 from .options import RunOptions
-from .prompt_tensors import check_rasters, prompt_tensors, to_decoded
+from .prompt_tensors import check_rasters, prompt_tensors, to_decoded, to_device
 
 
 class EmbeddedModel:
@@ -21,26 +22,29 @@ class EmbeddedModel:
         name: "embedded".
         digest: SHA-256 of its weights file.
         device: torch device in words.
+        precision: dtype of the encoder's convolutions, in words.
         input_px: 256.
         sam: the network, itself a segment_anything Sam.
     """
 
     name = "embedded"
     input_px = 256
+    precision = "float32"
 
     def __init__(self, sam: EmbeddedSam, digest: str, device: torch.device) -> None:
         self.digest = digest
         self.device = str(device)
         self.sam = sam.to(device).requires_grad_(False)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
         """Return image embeddings float32 (B, 256, 64, 64) of grey rasters (B, 256, 256) in [0, 1].
 
         content_boxes is not needed: this model was trained with black padding, which rasters have.
         """
-        embeddings: torch.Tensor = self.sam.encode(torch.from_numpy(check_rasters(rasters, self.input_px)))
-        return embeddings
+        grey = to_device(check_rasters(rasters, self.input_px), self.sam.device)
+        embeddings: torch.Tensor = self.sam.image_encoder.grey(grey[:, None])
+        return embeddings.contiguous()
 
     @torch.inference_mode()
     def decode(self, embedding: torch.Tensor, prompts: Prompts) -> Decoded:
@@ -55,4 +59,6 @@ class EmbeddedModel:
 def load_embedded_model(checkpoint: Path | None, device: torch.device, options: RunOptions) -> EmbeddedModel:
     """Load the shipped weights, or another checkpoint of the same architecture."""
     sam = load_embedded(checkpoint)
-    return EmbeddedModel(sam, sha256_of_file(checkpoint or WEIGHTS_PATH), device)
+    model = EmbeddedModel(sam, sha256_of_file(checkpoint or WEIGHTS_PATH), device)
+    accelerate(model, options)
+    return model

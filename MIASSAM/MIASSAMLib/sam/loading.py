@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError, UsageError
 from ..protocols import SamModel
+from .acceleration import accelerate
 from .building import build_sam
 from .device import choose_device
 from .digest import sha256_of_file
@@ -26,17 +27,19 @@ def load_model_now(name: str, checkpoint: Path | None, device: str, options: Run
         from .embedded_model import load_embedded_model
 
         return load_embedded_model(checkpoint, choose_device(device), options)
-    return _load_sam(name, checkpoint, device)
+    return _load_sam(name, checkpoint, device, options)
 
 
-def _load_sam(name: str, checkpoint: Path | None, device: str) -> SamModel:
+def _load_sam(name: str, checkpoint: Path | None, device: str, options: RunOptions) -> SamModel:
     path = Path(checkpoint) if checkpoint is not None else _fetched_path(name)
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} is not there; give the path of a SAM-format state dict")
     digest = sha256_of_file(path)
     check_published_digest(path, digest)
     sam = build_sam(read_state_dict(path), name, path)
-    return SamCheckpointModel(sam, sam.architecture, digest, choose_device(device))
+    model = SamCheckpointModel(sam, sam.architecture, digest, choose_device(device), options.accelerate)
+    accelerate(model, options)
+    return model
 
 
 def _fetched_path(name: str) -> Path:

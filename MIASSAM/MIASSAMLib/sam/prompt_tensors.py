@@ -37,7 +37,7 @@ def prompt_tensors(prompts: Prompts, device: torch.device) -> PromptTensors:
         raise UsageError(f"prompts need points (P, T, 2) and labels (P, T), got {points_xy.shape} and {labels.shape}")
     n = points_xy.shape[0]
     has_points = points_xy.shape[1] > 0
-    points = (_to(points_xy, device), _to(labels, device)) if has_points else None
+    points = (to_device(points_xy, device), to_device(labels, device)) if has_points else None
     boxes = _optional(prompts.boxes_xyxy, (n, 4), "boxes_xyxy", device)
     masks = _optional(prompts.mask_logits, (n, MAP_PX, MAP_PX), "mask_logits", device)
     if points is None and boxes is None and masks is None:
@@ -74,8 +74,12 @@ def _optional(array: Any, shape: tuple[int, ...], name: str, device: torch.devic
     checked = np.asarray(array, np.float32)
     if checked.shape != shape:
         raise UsageError(f"{name} should be {shape} to go with the points, got {checked.shape}")
-    return _to(checked, device)
+    return to_device(checked, device)
 
 
-def _to(array: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+def to_device(array: np.ndarray[Any, Any], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on the device; to a CUDA GPU through pinned memory, without waiting."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
