@@ -49,26 +49,34 @@ class ScoreHistogram:
         return np.asarray(self.counts[:, COLUMNS.index(name)])
 
     def coarser(self, bits: int) -> ScoreHistogram:
-        """Return the same counts over bins of fewer leading bits."""
-        bins, group = np.unique(self.bins >> np.uint32(BITS - bits), return_inverse=True)
-        counts = np.zeros((len(bins), len(COLUMNS)))
-        np.add.at(counts, group, self.counts)
-        return ScoreHistogram(bins, counts, self.n_regions)
+        """Return the same counts over bins of fewer leading bits, each bin once."""
+        return _merged(self.bins >> np.uint32(BITS - bits), self.counts, self.n_regions)
+
+    def joined(self, other: ScoreHistogram) -> ScoreHistogram:
+        """Return the sum of two histograms of equal bins; memory follows the bins in use."""
+        bins = np.concatenate([self.bins, other.bins])
+        counts = np.concatenate([self.counts, other.counts])
+        return _merged(bins, counts, self.n_regions + other.n_regions)
+
+
+def _merged(bins: AnyArray, counts: AnyArray, n_regions: int) -> ScoreHistogram:
+    unique, group = np.unique(bins, return_inverse=True)
+    summed = np.zeros((len(unique), len(COLUMNS)))
+    np.add.at(summed, group, counts)
+    return ScoreHistogram(unique, summed, n_regions)
 
 
 class PooledHistogram:
-    """A dense histogram that grows by slices; its memory does not depend on their number."""
+    """A dense histogram of every bin; its memory does not depend on the number of slices."""
 
-    def __init__(self, bits: int = BITS) -> None:
-        """Start empty, with 2**bits bins."""
-        self.bits = bits
-        self._counts = np.zeros((1 << bits, len(COLUMNS)))
+    def __init__(self) -> None:
+        """Start empty."""
+        self._counts = np.zeros((1 << BITS, len(COLUMNS)))
         self.n_regions = 0
 
     def add(self, histogram: ScoreHistogram) -> None:
         """Add the counts of some slices."""
-        bins = histogram.bins >> np.uint32(BITS - self.bits)
-        np.add.at(self._counts, bins, histogram.counts)
+        np.add.at(self._counts, histogram.bins, histogram.counts)
         self.n_regions += histogram.n_regions
 
     def sparse(self) -> ScoreHistogram:

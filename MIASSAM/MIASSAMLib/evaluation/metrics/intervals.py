@@ -9,7 +9,7 @@ import numpy as np
 from ...arrays import DoubleArray
 
 REPLICATES = 1000
-_BATCH = 50
+_BATCH = 20
 
 
 def group_weights(n_groups: int, replicates: int = REPLICATES, seed: int = 0) -> DoubleArray:
@@ -19,19 +19,22 @@ def group_weights(n_groups: int, replicates: int = REPLICATES, seed: int = 0) ->
 
 
 def percentile_interval(
-    statistic: Callable[[DoubleArray], DoubleArray], n_groups: int, replicates: int = REPLICATES, seed: int = 0
-) -> tuple[float, float] | None:
-    """Return the 95 % percentile interval of a statistic of group weights.
+    statistics: Callable[[DoubleArray], DoubleArray], n_groups: int, replicates: int = REPLICATES, seed: int = 0
+) -> list[list[float] | None] | None:
+    """Return the 95 % percentile interval of each statistic of group weights.
 
-    statistic: takes weights (B, G), returns (B,), NaN where a draw leaves it undefined.
-    Returns None below two groups, or when half of the draws are undefined.
+    statistics: takes weights (B, G), returns (B, N), NaN where a draw leaves a statistic undefined.
+    Returns None below two groups; None for a statistic that half of the draws leave undefined.
     """
     if n_groups < 2:
         return None
     weights = group_weights(n_groups, replicates, seed)
-    values = np.concatenate([statistic(weights[n : n + _BATCH]) for n in range(0, replicates, _BATCH)])
-    values = values[np.isfinite(values)]
-    if len(values) < replicates / 2:
+    values = np.concatenate([statistics(weights[n : n + _BATCH]) for n in range(0, replicates, _BATCH)])
+    return [_interval(column) for column in values.T]
+
+
+def _interval(values: DoubleArray) -> list[float] | None:
+    known = values[np.isfinite(values)]
+    if len(known) < len(values) / 2:
         return None
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    return [float(edge) for edge in np.percentile(known, [2.5, 97.5])]

@@ -40,8 +40,23 @@ class LesionCounter:
         self._kept = np.flatnonzero(self._sizes >= MIN_LESION_PX)
         self._truth = truth
         self.n_lesions = len(self._kept)
+        self.sizes = self._sizes[self._kept]
 
     def n_found(self, prediction: BoolArray) -> int:
         """Return how many lesions are marked by at least a tenth."""
         marked = np.bincount(self._labels[self._truth & prediction], minlength=len(self._sizes))
-        return int((marked[self._kept] >= FOUND_SHARE * self._sizes[self._kept]).sum())
+        return n_found(marked[self._kept], self.sizes)
+
+    def score_counts(self, bins: AnyArray) -> AnyArray:
+        """Return int64 (V, 3): lesion number from 0, score bin, voxels; bins has the truth's shape."""
+        number_of = np.full(len(self._sizes), -1, np.int64)
+        number_of[self._kept] = np.arange(self.n_lesions)
+        numbers = number_of[self._labels[self._truth]]
+        pairs = np.stack([numbers, bins[self._truth].astype(np.int64)], 1)[numbers >= 0]
+        unique, counts = np.unique(pairs, axis=0, return_counts=True)
+        return np.concatenate([unique.reshape(-1, 2), counts.reshape(-1, 1)], 1)
+
+
+def n_found(marked: AnyArray, sizes: AnyArray) -> int:
+    """Return how many lesions of `sizes` voxels have a tenth of them marked."""
+    return int((marked >= FOUND_SHARE * sizes).sum())

@@ -1,0 +1,88 @@
+"""`miassam evaluate`: measure on labeled data, with baselines; the paper's tables by one command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import PRESETS
+from .arguments import add_model_arguments, add_preprocessing_arguments, parse_window
+from .progress import say, terminal_progress
+
+if TYPE_CHECKING:
+    from ..evaluation.options import EvaluateOptions
+
+_PROMPTS = ("cog", "max", "box")
+_MASKS = ("1", "2", "3", "auto")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `miassam evaluate`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--bmad", type=Path, metavar="ROOT", help="folder of BMAD, or of one of its data sets")
+    source.add_argument("--cases", type=Path, metavar="CSV", help="your cases: case,image,mask,group,split")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is resumed")
+    parser.add_argument(
+        "--leave-one-group-out",
+        action="store_true",
+        help="test each group on a bank of the others' lesion-free slices",
+    )
+    for name, choices in (("preset", tuple(PRESETS)), ("prompt", _PROMPTS), ("mask", _MASKS)):
+        parser.add_argument(
+            f"--{name}", nargs="+", choices=choices, default=list(choices), help="rows wanted; default all"
+        )
+    add_model_arguments(parser)
+    add_preprocessing_arguments(parser)
+    parser.add_argument(
+        "--binarize", choices=(">0", "==255"), default=">0", help="which mask pixels of BMAD are anomalous"
+    )
+    parser.add_argument(
+        "--bank-step", type=int, default=1, metavar="N", help="only every Nth normal slice of a volume makes the bank"
+    )
+    parser.add_argument(
+        "--cache-gb", type=float, default=20.0, metavar="GB", help="disk for embeddings while it runs (default 20)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate; return 0, or 1 when a case could not be used."""
+    import json
+
+    from ..evaluation.results import run_evaluation
+
+    with terminal_progress() as progress:
+        path = run_evaluation(options_of(arguments), progress)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for failed in content["failed"]:
+        say(f"not used: {failed['case']}: {failed['reason']}")
+    say(f"{path}\n{path.with_name('tables.md')}\n{path.with_name('report.html')}")
+    return 1 if content["failed"] else 0
+
+
+def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
+    """Return the options a command line asks for.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    from ..evaluation.options import EvaluateOptions
+    from ..pipeline import Preprocessing
+
+    modality = "" if arguments.modality == "auto" else arguments.modality
+    return EvaluateOptions(
+        output=arguments.output,
+        bmad=arguments.bmad,
+        cases=arguments.cases,
+        leave_one_group_out=arguments.leave_one_group_out,
+        presets=tuple(arguments.preset),
+        prompts=tuple(arguments.prompt),
+        masks=tuple(arguments.mask),
+        model=arguments.model,
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        binarize=arguments.binarize,
+        preprocessing=Preprocessing(arguments.axis, parse_window(arguments.window), modality),
+        bank_step=arguments.bank_step,
+        cache_gb=arguments.cache_gb,
+    )

@@ -1,0 +1,1 @@
+"""Embeddings kept, so that a slice is encoded once."""

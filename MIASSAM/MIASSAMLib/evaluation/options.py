@@ -1,0 +1,62 @@
+"""What an evaluation is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..config import PRESETS, MaskChoice, PromptKind
+from ..errors import UsageError
+from ..pipeline import Preprocessing
+from .datasets import Binarize, DataSet, find_bmad, read_cases
+from .row_keys import MASKS, PROMPTS
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of one run.
+
+    Attributes:
+        output: folder of the results.
+        bmad, cases: folder of BMAD, or a cases.csv; exactly one of them.
+        leave_one_group_out: test each group on a bank of the others' lesion-free slices.
+        presets, prompts, masks: rows wanted, all combinations.
+        model, checkpoint, device: as for `load_model`.
+        binarize: which mask pixels of BMAD are anomalous.
+        bank_step: only every n-th normal slice of a volume teaches the bank.
+        cache_gb: disk the kept embeddings may take during the run.
+    """
+
+    output: Path
+    bmad: Path | None = None
+    cases: Path | None = None
+    leave_one_group_out: bool = False
+    presets: tuple[str, ...] = tuple(PRESETS)
+    prompts: tuple[PromptKind, ...] = PROMPTS
+    masks: tuple[MaskChoice, ...] = MASKS
+    model: str = "embedded"
+    checkpoint: Path | None = None
+    device: str = "auto"
+    binarize: Binarize = ">0"
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    bank_step: int = 1
+    cache_gb: float = 20.0
+
+    def __post_init__(self) -> None:
+        if (self.bmad is None) == (self.cases is None):
+            raise UsageError("give either --bmad ROOT or --cases cases.csv, one of them")
+        if self.bank_step < 1:
+            raise UsageError(f"the bank step is {self.bank_step}; give 1 for every normal slice, 2 for every second")
+        if self.leave_one_group_out and self.bmad:
+            raise UsageError("BMAD has its own split; leave one group out only with --cases")
+
+    def data_sets(self) -> list[DataSet]:
+        """Find the cases.
+
+        Raises:
+            UsageError: there are none, or their list is off.
+        """
+        if self.bmad is not None:
+            return find_bmad(self.bmad, self.binarize)
+        assert self.cases is not None
+        return [read_cases(self.cases, self.leave_one_group_out)]

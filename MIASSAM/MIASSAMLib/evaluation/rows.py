@@ -1,0 +1,114 @@
+"""The rows of metrics.json: every figure of a method, its interval by group, and its binning error."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import DoubleArray
+from .metrics import COLUMNS, Estimate, aupro, auroc, average_precision, percentile_interval
+from .pooling import MASK_FIGURES, GroupSums, MapPool, Pool, group_tables, image_auroc, image_histograms
+from .row_keys import RowKey
+
+MAP_FIGURES = ("p_auroc", "p_auroc_foreground", "p_ap", "aupro", "image_auroc")
+FIGURES = (*MAP_FIGURES, *MASK_FIGURES)
+
+Interval = list[float] | None
+
+
+def make_rows(pool: Pool, keys: list[RowKey], model: str) -> list[dict[str, Any]]:
+    """Return a row for each key that was measured; undefined figures are None."""
+    maps = {name: _map_figures(one, pool.groups) for name, one in pool.maps.items() if one.image_scores}
+    return [_row(pool, key, model, maps.get(key.map)) for key in keys if key.text in pool.masks]
+
+
+def _row(pool: Pool, key: RowKey, model: str, of_map: dict[str, Any] | None) -> dict[str, Any]:
+    of_map = of_map or {"values": dict.fromkeys(MAP_FIGURES), "intervals": {}, "bounds": {}}
+    sums = pool.masks[key.text].sums
+    values = of_map["values"] | {name: _ratio(sums[name]) for name in MASK_FIGURES}
+    intervals = {name: _ratio_interval(sums[name]) for name in MASK_FIGURES}
+    return {
+        "method": key.method,
+        "preset": key.preset,
+        "prompt": key.prompt,
+        "mask": key.mask,
+        "model": model if key.method == "MIAS-SAM" or key.preset or key.mask else "",
+        **values,
+        "n_slices": pool.n_slices,
+        "n_anomalous": pool.n_anomalous,
+        "n_groups": len(pool.groups),
+        "n_cases": pool.n_cases,
+        "is_oracle": key.is_oracle,
+        "intervals_95": of_map["intervals"] | intervals,
+        "binning_error_bounds": of_map["bounds"],
+    }
+
+
+def _map_figures(pool: MapPool, groups: list[str]) -> dict[str, Any]:
+    """Return values, intervals and error bounds of the figures that need no level."""
+    estimates = _estimates(*_columns(pool))
+    values = {name: _number(float(one.value)) for name, one in estimates.items()}
+    values["image_auroc"] = _number(image_auroc(pool))
+    bounds = {name: _number(float(one.error_bound)) for name, one in estimates.items()}
+    return {"values": values, "intervals": _map_intervals(pool, groups), "bounds": bounds}
+
+
+def _columns(pool: MapPool) -> tuple[DoubleArray, DoubleArray]:
+    sparse = pool.pooled.sparse()
+    return sparse.counts, np.array(float(sparse.n_regions))
+
+
+def _estimates(counts: DoubleArray, n_regions: DoubleArray) -> dict[str, Estimate]:
+    """Return the map figures of counts (..., U, 5)."""
+    column = {name: counts[..., n] for n, name in enumerate(COLUMNS)}
+    normal, anomalous = column["normal"], column["anomalous"]
+    return {
+        "p_auroc": auroc(normal, anomalous),
+        "p_auroc_foreground": auroc(column["normal_inside"], column["anomalous_inside"]),
+        "p_ap": average_precision(normal, anomalous),
+        "aupro": aupro(normal, column["region_weight"], n_regions),
+    }
+
+
+def _map_intervals(pool: MapPool, groups: list[str]) -> dict[str, Interval]:
+    table, regions = group_tables(pool, groups)
+    flat = table.reshape(len(groups), -1)
+
+    def figures(weights: DoubleArray) -> DoubleArray:
+        counts = (weights.astype(np.float32) @ flat).astype(float).reshape(len(weights), *table.shape[1:])
+        return np.stack([one.value for one in _estimates(counts, weights @ regions).values()], -1)
+
+    names = MAP_FIGURES[:4]
+    intervals = percentile_interval(figures, len(groups))
+    found: dict[str, Interval] = dict.fromkeys(MAP_FIGURES)
+    if intervals is not None:
+        found |= {name: intervals[n] for n, name in enumerate(names)}
+    normal, anomalous = image_histograms(pool, groups)
+    by_image = percentile_interval(
+        lambda weights: auroc(weights @ normal, weights @ anomalous).value[:, None], len(groups)
+    )
+    found["image_auroc"] = by_image[0] if by_image else None
+    return found
+
+
+def _ratio(sums: GroupSums) -> float | None:
+    bottom = sum(sums.bottom.values())
+    return sum(sums.top.values()) / bottom if bottom else None
+
+
+def _ratio_interval(sums: GroupSums) -> Interval:
+    top, bottom = (np.array(list(part.values()), float) for part in (sums.top, sums.bottom))
+
+    def ratio(weights: DoubleArray) -> DoubleArray:
+        below = weights @ bottom
+        ratios = np.divide(weights @ top, below, out=np.full(len(below), np.nan), where=below > 0)
+        return np.asarray(ratios[:, None])
+
+    found = percentile_interval(ratio, len(top))
+    return found[0] if found else None
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,143 @@
+"""tables.md: measured rows, the paper's three tables for this program, published figures marked as such."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from . import published
+from .metrics import FOUND_SHARE, FPR_LIMIT, MIN_LESION_PX
+from .row_keys import NORMAL_QUANTILE
+
+Row = dict[str, Any]
+
+COLUMNS = {
+    "p_auroc": "P-AUROC",
+    "p_auroc_foreground": "P-AUROC in organ",
+    "p_ap": "P-AP",
+    "aupro": "AUPRO",
+    "image_auroc": "image AUROC",
+    "dice_slice": "Dice per anomalous slice",
+    "dice_pooled": "Dice pooled",
+    "dice_volume": "Dice per volume",
+    "false_area_normal": "false area on normal slices",
+    "lesion_sensitivity": "lesion sensitivity",
+}
+
+HOW = f"""Percent. Below each figure of the first table stands its 95 % bootstrap interval over groups (patients).
+Only original pixels count, of slices that show the organ or an anomaly.
+
+* **P-AUROC**, **P-AP** (average precision), **AUPRO** (false-positive rate up to {FPR_LIMIT:g}, regions per slice,
+  corners connect): over all pixels of all slices. **In organ**: over the pixels of the organ only, since the
+  background is trivially normal and hides failure.
+* **Dice per anomalous slice**: mean over the slices that hold an anomalous pixel. **Pooled**: over the pixels of all
+  slices together. **Per volume**: mean over volumes that hold an anomaly, every slice counted.
+* **False area**: share of a lesion-free slice that is marked, mean over lesion-free slices.
+* **Lesion sensitivity**: share of lesions (connected in 3-D, from {MIN_LESION_PX} voxels) of which at least
+  {FOUND_SHARE:.0%} is marked.
+* **Held-out quantile**: the level that {NORMAL_QUANTILE:.1%} of the organ's pixels on held-out normal slices stay
+  below; where groups are left out in turn, the lesion-free slices of the other groups.
+* **(oracle)**: uses the truth of the tested cases; a ceiling, not a method.
+"""
+
+
+def render_tables(by_data_set: dict[str, list[Row]], header: Sequence[str], rules: dict[str, str]) -> str:
+    """Return tables.md for the rows of each data set."""
+    parts = ["# Results", *header, "", "## How to read them", "", HOW]
+    for name, rows in by_data_set.items():
+        parts += [f"## {name}", "", _counts(rows, rules.get(name, "")), "", _measured(rows), ""]
+    parts += _paper_tables(by_data_set)
+    return "\n".join(parts) + "\n"
+
+
+def name_of(row: Row) -> str:
+    """Return a row's method in words."""
+    words = [row["method"], row["preset"]]
+    words += [f"{label} {row[key]}" for key, label in (("prompt", "prompt"), ("mask", "mask")) if row[key]]
+    return ", ".join(word for word in words if word)
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction as percent with two decimals, a dash where it is undefined."""
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _counts(rows: list[Row], rule: str) -> str:
+    if not rows:
+        return "No case could be scored."
+    row = rows[0]
+    return (
+        f"{row['n_cases']} cases in {row['n_groups']} groups, {row['n_slices']} slices, "
+        f"{row['n_anomalous']} of them anomalous. Truth: {rule}."
+    )
+
+
+def _measured(rows: list[Row]) -> str:
+    body = []
+    for row in rows:
+        cells = [f"{percent(row[key])}{_interval(row, key)}" for key in COLUMNS]
+        body.append([name_of(row), *cells])
+    return _table(["method", *COLUMNS.values()], body)
+
+
+def _interval(row: Row, key: str) -> str:
+    found = row["intervals_95"].get(key)
+    return "" if found is None or row[key] is None else f"<br>({percent(found[0])} to {percent(found[1])})"
+
+
+def _paper_tables(by_data_set: dict[str, list[Row]]) -> list[str]:
+    ours = [name for name in by_data_set if name not in published.DATA_SETS]
+    columns = [*(name for name in published.DATA_SETS), *ours]
+    presets = list(
+        dict.fromkeys(row["preset"] for rows in by_data_set.values() for row in rows if row["mask"] and row["preset"])
+    )
+    parts = ["## The paper's tables", ""]
+    parts += ["Rows marked *published* are printed in the paper; all others were measured in this run.", ""]
+    parts += [f"* {caveat}" for caveat in published.CAVEATS]
+    parts += ["", "### Table 1: P-AUROC / Dice per anomalous slice (CoG, mask 3)", ""]
+    body = [
+        [f"{name} (*published*)", *_pairs(values), *["-"] * len(ours)] for name, values in published.TABLE_1.items()
+    ]
+    body += [[f"MIAS-SAM, {name}", *(_pair(by_data_set, data, name) for data in columns)] for name in presets]
+    parts += [_table(["method", *columns], body), ""]
+    for title, key, fixed, table in (
+        ("### Table 2: Dice per anomalous slice by mask (CoG)", "mask", {"prompt": "cog"}, published.TABLE_2),
+        ("### Table 3: Dice per anomalous slice by prompt (mask 3)", "prompt", {"mask": "3"}, published.TABLE_3),
+    ):
+        body = [
+            [f"{key} {name} (*published*)", *_numbers(values), *["-"] * len(ours)] for name, values in table.items()
+        ]
+        for preset in presets:
+            for value in (*table, *(["auto"] if key == "mask" else [])):
+                wanted = {"preset": preset, key: value, **fixed}
+                body.append([f"{preset}, {key} {value}", *(_dice(by_data_set, data, wanted) for data in columns)])
+        parts += [title, "", _table([key, *columns], body), ""]
+    return parts
+
+
+def _pairs(values: Iterable[tuple[float, float]]) -> list[str]:
+    return [f"{first:.2f} / {second:.2f}" for first, second in values]
+
+
+def _numbers(values: Iterable[float]) -> list[str]:
+    return [f"{value:.2f}" for value in values]
+
+
+def _find(rows: list[Row], wanted: dict[str, str]) -> Row | None:
+    wanted = {"method": "MIAS-SAM", **wanted}
+    return next((row for row in rows if all(row[key] == value for key, value in wanted.items())), None)
+
+
+def _pair(by_data_set: dict[str, list[Row]], data: str, preset: str) -> str:
+    row = _find(by_data_set.get(data, []), {"preset": preset, "prompt": "cog", "mask": "3"})
+    return "-" if row is None else f"{percent(row['p_auroc'])} / {percent(row['dice_slice'])}"
+
+
+def _dice(by_data_set: dict[str, list[Row]], data: str, wanted: dict[str, str]) -> str:
+    row = _find(by_data_set.get(data, []), wanted)
+    return "-" if row is None else percent(row["dice_slice"])
+
+
+def _table(header: list[str], body: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
