@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,11 +48,13 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def check_output_dir(path: Path | str) -> Path:
+def check_output_dir(path: Path | str, files: Iterable[str] = (), inputs: Iterable[Path] = ()) -> Path:
     """Create an output folder and prove that a file can be written in it, before any work is done.
 
+    files: names that will be written there; inputs: files that must not be overwritten by them.
+
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: the folder cannot be made or written to, or an input lies where an output will.
     """
     folder = Path(path).expanduser()
     try:
@@ -63,6 +65,10 @@ def check_output_dir(path: Path | str) -> Path:
         raise UsageError(
             f"output folder {folder} cannot be written: {reason(error)}; choose a folder you may write to"
         ) from error
+    taken = {str(Path(each).resolve()) for each in inputs}
+    for name in files:
+        if str((folder / name).resolve()) in taken:
+            raise UsageError(f"{folder / name} is an input and would be overwritten; choose another output folder")
     return folder
 
 

@@ -130,6 +130,28 @@ def test_dicom_folders_stay_one_input_each(tmp_path):
     assert find_inputs([tmp_path]) == [tmp_path / "a", tmp_path / "b"]
 
 
+def test_dicom_is_found_below_the_folders_of_a_disc(tmp_path):
+    write_series(tmp_path / "DICOM" / "PA0" / "SE0", _voxels(3))
+    write_series(tmp_path / "DICOM" / "PA0" / "SE1", _voxels(3))
+    (tmp_path / "README.TXT").write_text("disc")
+    assert [path.name for path in find_inputs([tmp_path])] == ["SE0", "SE1"]
+
+
+def test_report_among_the_slices_is_passed_over(tmp_path):
+    write_series(tmp_path, _voxels(4))
+    report = pydicom.Dataset()
+    report.SOPClassUID, report.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.88.11", "1.2.3.4"
+    report.SeriesInstanceUID, report.Modality = "1.2.3", "SR"
+    report.file_meta = pydicom.dataset.FileMetaDataset()
+    report.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    report.file_meta.MediaStorageSOPClassUID, report.file_meta.MediaStorageSOPInstanceUID = (
+        report.SOPClassUID,
+        "1.2.3.4",
+    )
+    report.save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(read_volume(tmp_path).voxels_kji, _voxels(4))
+
+
 def test_files_without_suffix_are_known_by_their_mark(tmp_path):
     write_series(tmp_path / "scan", _voxels())
     for number, file in enumerate(sorted((tmp_path / "scan").iterdir())):

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from MIASSAMLib.errors import InputError
 from MIASSAMLib.volume import Volume
 from MIASSAMLib.volume_io import read_label, read_volume, write_segmentation, write_volume
+from PIL import Image
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -89,6 +91,25 @@ def test_label_reaching_outside_the_image_is_refused(tmp_path):
 def test_label_far_away_without_voxels_is_empty(tmp_path):
     far = _stored(_image(), np.zeros((5, 7, 9), np.float32), (0, 1, 2), (1, 1, 1), offset=(50, 0, 0))
     assert not read_label(write_volume(tmp_path / "label.nrrd", far), _image()).any()
+
+
+def test_color_mask_counts_its_colors_and_not_its_transparency(tmp_path):
+    pixels = np.zeros((6, 8, 4), np.uint8)
+    pixels[..., 3] = 255
+    pixels[2, 3, 1] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "image.png")
+    labels = read_label(tmp_path / "mask.png", read_volume(tmp_path / "image.png"))
+    assert np.argwhere(labels).tolist() == [[0, 2, 3]]
+
+
+def test_overlapping_segments_are_merged(tmp_path):
+    layers = np.zeros((5, 7, 9, 4), np.uint8)
+    layers[1, 2, 3, 3] = layers[2, 2, 2, 0] = 1
+    image = sitk.GetImageFromArray(layers, isVector=True)
+    sitk.WriteImage(image, str(tmp_path / "overlap.seg.nrrd"))
+    like = Volume(np.zeros((5, 7, 9), np.float32), np.diag([-1.0, -1, 1, 1]), name="image")
+    assert np.argwhere(read_label(tmp_path / "overlap.seg.nrrd", like)).tolist() == [[1, 2, 3], [2, 2, 2]]
 
 
 def test_grey_image_given_as_label_is_refused(tmp_path):

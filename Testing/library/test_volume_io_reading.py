@@ -249,6 +249,18 @@ def test_equal_names_of_two_patients_stay_apart():
     assert case_names(paths) == ["pat1_flair", "pat2_flair", "pat2_t1", "pat2_T1_2"]
 
 
+def test_very_long_name_is_cut_but_stays_its_own():
+    first, second = case_names([Path("/d") / ("脳" * 80 + "a.nrrd"), Path("/d") / ("脳" * 80 + "b.nrrd")])
+    assert first != second and max(len(name.encode()) for name in (first, second)) <= 200
+    assert first.startswith("脳" * 60)
+
+
+def test_outputs_of_an_earlier_run_are_no_inputs(tmp_path):
+    for name in ("a.nrrd", "a_anomaly.nii.gz", "a.seg.nrrd", "a.json", "a.png", "b.png", "b_anomaly.nii.gz"):
+        (tmp_path / name).write_text("x")
+    assert [path.name for path in find_inputs([tmp_path])] == ["a.nrrd", "b.png", "b_anomaly.nii.gz"]
+
+
 def test_digest_depends_on_voxels_and_place_only():
     volume = Volume(_voxels(), np.eye(4), name="a", source="here")
     same = Volume(volume.voxels_kji.copy(order="F"), np.eye(4), name="b")
@@ -274,6 +286,13 @@ def test_output_folder_is_checked_before_the_work(tmp_path):
         check_output_dir(tmp_path / "file")
     with pytest.raises(UsageError, match="cannot be written"):
         check_output_dir(tmp_path / "file" / "below")
+
+
+def test_input_is_never_overwritten_by_an_output(tmp_path):
+    check_output_dir(tmp_path, ["b.png"], [tmp_path / "a.png"])
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(UsageError, match=r"a\.png is an input and would be overwritten; choose another output folder"):
+        check_output_dir(tmp_path, ["b.png", "a.png"], [tmp_path / "sub" / ".." / "a.png"])
 
 
 def test_failed_write_leaves_nothing_and_keeps_the_old_file(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,28 @@ def read_dicom(path: Path) -> RawImage:
 
 
 def list_series(folder: Path) -> list[_Series]:
-    """Return the series of a folder, longest first; files sorted by position."""
+    """Return the image series of a folder, longest first; reports and contours are passed over."""
     import SimpleITK as sitk
 
     found = []
     for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
         files = tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
-        found.append(_Series(uid, files, _tag(read_header(Path(files[0])), _DESCRIPTION)))
+        with suppress(InputError):
+            found.append(_Series(uid, files, _tag(read_header(Path(files[0])), _DESCRIPTION)))
     return sorted(found, key=lambda series: (-len(series.files), series.uid))
 
 
 def has_dicom(folder: Path) -> bool:
     """Tell whether a folder itself holds DICOM files."""
     return any(is_dicom(file) for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith("."))
+
+
+def dicom_folders(folder: Path) -> list[Path]:
+    """Return the folders below (or this one) that hold DICOM files, in order; hidden ones are passed over."""
+    if has_dicom(folder):
+        return [folder]
+    below = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return [found for entry in below for found in dicom_folders(entry)]
 
 
 def _longest(found: list[_Series], folder: Path) -> _Series:

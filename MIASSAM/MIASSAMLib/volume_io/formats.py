@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 NIFTI = (".nii.gz", ".nii")
@@ -9,9 +10,14 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 PICTURE = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 DICOM = (".dcm", ".dicom", ".ima")
 SEGMENTATION = ".seg.nrrd"
+HEAT_MAP = "_anomaly"
+"""What a heat map's name has before its suffix."""
 SUPPORTED = (
     "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), a DICOM folder, PNG, TIFF, JPEG or BMP"
 )
+
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255, and outputs append up to 20."""
 
 _NAMED = (SEGMENTATION, *NIFTI, *ITK, *PICTURE, *DICOM)
 
@@ -37,9 +43,10 @@ def case_name(path: Path) -> str:
 def case_names(paths: list[Path]) -> list[str]:
     """Return one different name per path, so that outputs of one run never overwrite each other.
 
-    Equal names get the folder's name in front (`pat1_flair`, `pat2_flair`), then a number.
+    Equal names get the folder's name in front (`pat1_flair`, `pat2_flair`), then a number. Names
+    too long for a file system to take with a suffix are cut and end in a digest.
     """
-    names = [case_name(path) for path in paths]
+    names = [_bounded(case_name(path)) for path in paths]
     names = [_with_folder(name, path) if _repeated(name, names) else name for name, path in zip(names, paths)]
     unique: list[str] = []
     taken: set[str] = set()
@@ -53,7 +60,15 @@ def case_names(paths: list[Path]) -> list[str]:
 
 
 def _with_folder(name: str, path: Path) -> str:
-    return f"{path.resolve().parent.name}_{name}"
+    return _bounded(f"{path.resolve().parent.name}_{name}")
+
+
+def _bounded(name: str) -> str:
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:8]
+    return f"{data[: _LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 def _repeated(name: str, names: list[str]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import AnyArray, DoubleArray
 from ..errors import InputError
 from ..volume import Volume
+from .formats import file_format
 from .reading import read_raw
 
 _OFF_GRID_VOXELS = 0.1
@@ -26,16 +27,23 @@ def read_label(path: Path | str, like: Volume) -> AnyArray:
     """
     path = Path(path).expanduser()
     raw = read_raw(path)
-    labels = _whole_numbers(raw.voxels, path.name)
+    labels = _whole_numbers(_layers(raw.voxels, file_format(path) == "picture"), path.name)
     to_like = np.linalg.inv(like.ijk_to_ras) @ raw.ijk_to_ras
     steps = _grid_steps(to_like, labels.shape, like, path.name)
     return _paste(labels, steps, like, path.name)
 
 
+def _layers(voxels: AnyArray, is_picture: bool) -> AnyArray:
+    """Merge colors, or a segmentation's overlapping layers, the highest value on top; transparency does not count."""
+    if voxels.ndim == 3:
+        return voxels
+    n_channels = voxels.shape[3]
+    has_alpha = is_picture and n_channels in (2, 4)
+    return np.asarray(voxels[..., : n_channels - has_alpha].max(axis=3))
+
+
 def _whole_numbers(voxels: AnyArray, name: str) -> AnyArray:
-    """Return uint16 (K, J, I); overlapping layers of a segmentation are merged, the highest value on top."""
-    if voxels.ndim == 4:
-        voxels = voxels.max(axis=3)
+    """Return uint16 (K, J, I)."""
     if not np.array_equal(voxels, np.round(voxels)) or voxels.min() < 0 or voxels.max() > _LABEL_MAX:
         raise InputError(
             f"{name}: label values run from {voxels.min():g} to {voxels.max():g}; "

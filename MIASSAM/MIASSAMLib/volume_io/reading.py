@@ -11,8 +11,8 @@ import numpy as np
 from ..atomic import reason
 from ..errors import InputError
 from ..volume import Volume
-from .dicom import has_dicom, read_dicom
-from .formats import SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
+from .dicom import dicom_folders, has_dicom, read_dicom
+from .formats import HEAT_MAP, SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
 from .itk import read_itk
 from .nifti import read_nifti
 from .pictures import read_picture
@@ -66,8 +66,8 @@ def check_readable(path: Path) -> None:
 def find_inputs(paths: Iterable[Path | str]) -> list[Path]:
     """Expand folders: the images in a folder, a DICOM folder as one input, folders of DICOM folders.
 
-    Files stay as they are, in the order given; segmentations (.seg.nrrd) and hidden files in
-    folders are passed over. Nothing is listed twice.
+    Files stay as they are, in the order given. In folders, segmentations (.seg.nrrd), heat maps and
+    contact sheets of an earlier run and hidden files are passed over. Nothing is listed twice.
 
     Raises:
         InputError: a path does not exist, or a folder holds no image.
@@ -101,8 +101,7 @@ def _images_in(folder: Path) -> list[Path]:
         if has_dicom(folder):
             return [folder]
         images = [entry for entry in entries if entry.is_file() and _is_image(entry)]
-        if not images:
-            images = [entry for entry in entries if entry.is_dir() and has_dicom(entry)]
+        images = images or dicom_folders(folder)
     except OSError as error:
         raise InputError(f"{folder}: {reason(error)}; give a folder that can be read") from error
     if not images:
@@ -111,4 +110,13 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return bool(file_format(path)) and not path.name.lower().endswith(SEGMENTATION)
+    return bool(file_format(path)) and not path.name.lower().endswith(SEGMENTATION) and not _is_output(path)
+
+
+def _is_output(path: Path) -> bool:
+    """Tell whether a file was written by an earlier run into the same folder."""
+    for end in (f"{HEAT_MAP}.nii.gz", ".png"):
+        base = path.name.removesuffix(end)
+        if base != path.name and all((path.parent / (base + suffix)).is_file() for suffix in (SEGMENTATION, ".json")):
+            return True
+    return False
