@@ -28,13 +28,12 @@ def relative_table(rel_pos: torch.Tensor, side: int) -> torch.Tensor:
     return rel_pos[steps[:, None] - steps[None, :] + side - 1]
 
 
-def key_codes(height: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """Return (height * width, E): one-hot row and column of each key, zero-padded to a multiple of 32 - C."""
-    device = like.device
+def key_codes(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """Return int64 (height * width, E): one-hot row and column of each key, E padded to a multiple of 32."""
     rows = F.one_hot(torch.arange(height, device=device).repeat_interleave(width), height)
     columns = F.one_hot(torch.arange(width, device=device).repeat(height), width)
     codes = torch.cat([rows, columns], 1)
-    return F.pad(codes, (0, -codes.shape[1] % _ALIGN)).to(like.dtype)
+    return F.pad(codes, (0, -codes.shape[1] % _ALIGN))
 
 
 def extend_queries(

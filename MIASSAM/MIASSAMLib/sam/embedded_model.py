@@ -55,6 +55,11 @@ class EmbeddedModel:
         logits, iou = self.sam.decode_tokens(embedding[None], sparse, dense)
         return to_decoded(logits[:, 1:], iou[:, 1:])
 
+    def move_to(self, device: str) -> None:
+        """Move the weights to another device, as when a GPU runs out of memory."""
+        self.sam.to(device)
+        self.device = device
+
 
 def load_embedded_model(checkpoint: Path | None, device: torch.device, options: RunOptions) -> EmbeddedModel:
     """Load the shipped weights, or another checkpoint of the same architecture."""

@@ -26,12 +26,16 @@ class FusedBlock(Block):  # type: ignore[misc]
         side = self.window_size or grid_px
         attention = self.attn
         self._side, self._dtype = side, dtype
-        self._tables = (
-            relative_table(attention.rel_pos_h, side).to(dtype),
-            relative_table(attention.rel_pos_w, side).to(dtype),
-        )
-        self._codes = key_codes(side, side, self._tables[0])
-        self._to_windows, self._from_windows = _window_order(grid_px, side, self._tables[0].device)
+        device = attention.rel_pos_h.device
+        to_windows, from_windows = _window_order(grid_px, side, device)
+        for name, table in (
+            ("_table_h", relative_table(attention.rel_pos_h, side).to(dtype)),
+            ("_table_w", relative_table(attention.rel_pos_w, side).to(dtype)),
+            ("_codes", key_codes(side, side, device).to(dtype)),
+            ("_to_windows", to_windows),
+            ("_from_windows", from_windows),
+        ):
+            self.register_buffer(name, table, persistent=False)
         for layer in (attention.qkv, attention.proj, self.mlp.lin1, self.mlp.lin2):
             layer.to(dtype)
 
@@ -53,7 +57,7 @@ class FusedBlock(Block):  # type: ignore[misc]
             qkv = qkv.index_select(1, self._to_windows)
         heads = attention.num_heads
         qkv = qkv.view(-1, self._side**2, 3, heads, channels // heads).permute(2, 0, 3, 1, 4)
-        query = extend_queries(qkv[0], *self._tables, attention.scale, self._codes.shape[1])
+        query = extend_queries(qkv[0], self._table_h, self._table_w, attention.scale, self._codes.shape[1])
         mixed = attend(query, extend_keys(qkv[1], self._codes), qkv[2])
         mixed = mixed.transpose(1, 2).reshape(batch, -1, channels)
         if self.window_size:

@@ -61,6 +61,12 @@ class SamCheckpointModel:
         embedding = embedding.to(self.sam.device, torch.float32)
         return to_decoded(*self._decode_tokens(embedding[None], sparse, dense))
 
+    def move_to(self, device: str) -> None:
+        """Move the weights to another device, as when a GPU runs out of memory."""
+        self.sam.to(device)
+        self.device = device
+        self._image_pe = self._image_pe.to(device)
+
     def normalized_images(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
         """Return images (B, 3, 1024, 1024) as Sam.preprocess leaves them: padding is 0 after normalization."""
         grey = to_device(check_rasters(rasters, self.input_px), self.sam.device)[:, None]
