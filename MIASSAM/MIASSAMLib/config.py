@@ -33,6 +33,7 @@ class Config:
     Attributes:
         preset: name of the preset this config started from.
         features: feature kinds a bank of this config stores, in order.
+        fusion_weights: weight of each kind's z score in a calibrated map.
         window_px, stride, padding, pooled_cells: the patching function P, in embedding cells (paper 3.1).
         distance: what a patch score is; the published code keeps Faiss's squared L2.
         half_cell_shift: resize the patch grid as the published code does, which moves the map by
@@ -51,6 +52,7 @@ class Config:
 
     preset: str
     features: tuple[str, ...] = ("embedding",)
+    fusion_weights: tuple[float, ...] = (1.0,)
     window_px: int = 5
     stride: int = 2
     padding: int = 2
@@ -72,8 +74,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON-able data."""
         data = dataclasses.asdict(self)
-        data["features"] = list(self.features)
-        return data
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Config:
@@ -85,7 +86,7 @@ class Config:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - known):
             raise UsageError(f"config has unknown keys {unknown}; this version knows {sorted(known)}")
-        return cls(**{**data, "features": tuple(data.get("features", ("embedding",)))})
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
 
     def feature_digest(self) -> str:
         """Return the digest of what decides a bank's rows: equal digests may share a bank."""
@@ -114,6 +115,7 @@ PRESETS: dict[str, Config] = {
     "refined": Config(
         preset="refined",
         features=("embedding", "intensity"),
+        fusion_weights=(0.5, 1.0),
         dense_prompt=False,
         mask="auto",
         foreground_only=True,

@@ -1,0 +1,65 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..config import PRESETS
+from ..errors import UsageError
+
+MODALITIES = ("auto", "mri", "ct", "oct")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = "embedded") -> None:
+    """Add --model, --checkpoint and --device."""
+    parser.add_argument("--model", default=default, metavar="NAME", help="embedded, vit_b, vit_l or vit_h")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+
+
+def add_preprocessing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --axis, --window and --modality."""
+    parser.add_argument("--axis", default="auto", help="auto, axial, coronal, sagittal, i, j or k")
+    parser.add_argument(
+        "--window", nargs="+", default=["auto"], metavar="W", help="a window's name, or LO HI in the volume's units"
+    )
+    parser.add_argument("--modality", default="auto", choices=MODALITIES)
+
+
+def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "refined") -> None:
+    """Add --preset."""
+    parser.add_argument("--preset", default=default, choices=sorted(PRESETS))
+
+
+def parse_window(words: list[str]) -> str | dict[str, Any]:
+    """Return a window rule: a name, or fixed limits.
+
+    Raises:
+        UsageError: neither one name nor two numbers came.
+    """
+    if len(words) == 1:
+        return words[0]
+    try:
+        low, high = (float(word) for word in words)
+    except ValueError:
+        raise UsageError(f"--window got {' '.join(words)}; give one name or two numbers LO HI") from None
+    if not low < high:
+        raise UsageError(f"--window {low:g} {high:g} is empty; give the lower limit first")
+    return {"rule": "fixed", "low": low, "high": high}
+
+
+def parse_slices(text: str | None) -> tuple[int, int] | None:
+    """Return (first, one past last) of a range A:B.
+
+    Raises:
+        UsageError: the text is not of this form.
+    """
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    try:
+        return int(first or 0), int(last) if last else 10**9 if colon else int(first) + 1
+    except ValueError:
+        raise UsageError(f"--slices got '{text}'; give a range A:B such as 40:80, B not included") from None

@@ -1,0 +1,141 @@
+"""`miassam segment`: find and outline what is abnormal, in one volume or many."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Cancelled, InputError, MiassamError, UsageError
+from .arguments import add_model_arguments, add_preset_argument, parse_slices
+from .progress import say, terminal_progress
+
+if TYPE_CHECKING:
+    from ..pipeline import SegmentOptions, Segmenter
+    from ..protocols import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `miassam segment`."""
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
+    parser.add_argument("--bank", required=True, type=Path, metavar="NAME.bank")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    add_preset_argument(parser, default=None)
+    add_model_arguments(parser, default=None)
+    parser.add_argument("--modality", default="auto", choices=("auto", "mri", "ct", "oct"))
+    parser.add_argument("--slices", metavar="A:B", help="only these slices along the slice axis, B not included")
+    parser.add_argument("--all-slices", action="store_true", help="segment every slice, as the paper does")
+    parser.add_argument("--prompt", choices=("cog", "max", "box"))
+    parser.add_argument("--mask", choices=("1", "2", "3", "auto"))
+    parser.add_argument(
+        "--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON line per case")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment every input; a bad one is a failed row and the others go on."""
+    from ..volume_io import case_names, check_output_dir, find_inputs
+
+    check_output_dir(arguments.output)
+    options = segment_options(arguments)
+    paths = find_inputs(arguments.inputs)
+    names = case_names(paths)
+    segmenter = load_segmenter(
+        arguments.bank, arguments.preset, arguments.model, arguments.checkpoint, arguments.device, arguments.modality
+    )
+    rows = []
+    with terminal_progress(not arguments.json) as progress:
+        for path, name in zip(paths, names, strict=True):
+            row = segment_case(segmenter, path, name, arguments.output, options, progress)
+            rows.append(row)
+            _tell(row, arguments.json)
+    from ..reporting import write_run_report
+
+    write_run_report(arguments.output, rows)
+    return 1 if any(row["status"] == "failed" for row in rows) else 0
+
+
+def segment_options(arguments: argparse.Namespace) -> SegmentOptions:
+    """Return the options of a run.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    from ..pipeline import SegmentOptions
+
+    if not 0 < arguments.sensitivity < 1:
+        raise UsageError(f"--sensitivity {arguments.sensitivity:g} is not a share; give a number between 0 and 1")
+    return SegmentOptions(
+        slices=parse_slices(arguments.slices),
+        prompt=arguments.prompt,
+        mask=arguments.mask,
+        all_slices=arguments.all_slices,
+        sensitivity=arguments.sensitivity,
+    )
+
+
+def load_segmenter(
+    bank_path: Path,
+    preset_name: str | None = None,
+    model_name: str | None = None,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    modality: str = "auto",
+) -> Segmenter:
+    """Open a bank and the model it was built with.
+
+    Raises:
+        BankError, BankMismatchError: the bank is damaged or was built with something else.
+        CheckpointError: the model cannot be loaded.
+    """
+    from ..config import Config, preset
+    from ..memory_bank import MemoryBank
+    from ..pipeline import Preprocessing, Segmenter
+    from ..sam import load_model
+
+    bank = MemoryBank.load(bank_path)
+    draft = bank.manifest.draft
+    config = preset(preset_name) if preset_name else Config.from_dict(draft.config)
+    model = load_model(model_name or draft.model_name, checkpoint, device)
+    bank.check_fits(config.to_dict(), model.name, model.digest)
+    if config.calibrated and not bank.calibration:
+        raise UsageError(
+            f"{bank_path} has no calibration on normal slices, which the preset {config.preset} needs; "
+            f"build the bank with --preset {config.preset}, or segment with --preset {draft.preset}"
+        )
+    preprocessing = Preprocessing.from_dict(draft.preprocessing)
+    if modality != "auto":
+        preprocessing = dataclasses.replace(preprocessing, modality=modality)
+    return Segmenter(model, bank, config, preprocessing)
+
+
+def segment_case(
+    segmenter: Segmenter, path: Path, name: str, output: Path, options: SegmentOptions, progress: Progress
+) -> dict[str, Any]:
+    """Segment one input and write its files; return its row of the run's table."""
+    from ..reporting import write_case
+    from ..volume_io import read_volume
+
+    try:
+        volume = dataclasses.replace(read_volume(path), name=name)
+        result = segmenter.segment(volume, options, progress)
+        return write_case(output, result)
+    except Cancelled:
+        raise
+    except MiassamError as error:
+        return {"case": name, "source": str(path), "status": "failed", "reason": str(error)}
+    except MemoryError as error:
+        problem = InputError(f"{name} needs more memory than there is ({error}); segment fewer slices with --slices")
+        return {"case": name, "source": str(path), "status": "failed", "reason": str(problem)}
+
+
+def _tell(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        say(json.dumps(row))
+    elif row["status"] == "failed":
+        say(f"{row['case']}: FAILED: {row['reason']}")
+    else:
+        say(f"{row['case']}: {row['summary']}")
