@@ -5,7 +5,7 @@ The only room that knows Faiss; opening this package does not load it.
 
 from .bank import MemoryBank, bank_info, verify_bank
 from .manifest import KindRecord, Manifest, ManifestDraft, SourceRecord, read_manifest
-from .writer import BankWriter
+from .writer import BankWriter, StoredPart
 
 __all__ = [
     "BankWriter",
@@ -14,6 +14,7 @@ __all__ = [
     "ManifestDraft",
     "MemoryBank",
     "SourceRecord",
+    "StoredPart",
     "bank_info",
     "read_manifest",
     "verify_bank",

@@ -46,6 +46,14 @@ def write_flat(path: Path, dimension: int, chunks: Iterable[FloatArray]) -> None
     faiss.write_index(_index_of(dimension, chunks), str(path))
 
 
+def nearest_squared(queries: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return the squared distance (Q,) of queries (Q, D) to the nearest of rows (M, D), without an index."""
+    import faiss
+
+    _, neighbors = faiss.knn(np.ascontiguousarray(queries, np.float32), rows, 1)
+    return squared_distances(queries, rows[neighbors[:, 0]])
+
+
 def load_flat(path: Path, device: str = "cpu") -> FlatSearcher:
     """Open a file written by `write_flat`.
 

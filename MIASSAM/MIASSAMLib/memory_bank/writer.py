@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
 from .files import FolderLock, disk_errors_in_words, write_text_atomically
+from .flat import nearest_squared
 from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
 from .publish import Finish, sweep_finished
 from .spool import RowSpool
@@ -110,6 +114,20 @@ class BankWriter:
                 self._spool.append(key, source_id, digest, n_slices, checked)
             self._added.add(key)
 
+    def parts(self) -> list[StoredPart]:
+        """Return what this build has stored so far, in order."""
+        return [StoredPart(entry.source, _part_of(entry.key), entry.rows) for entry in self._spool.entries]
+
+    def search_excluding(self, kind: str, queries: FloatArray, excluded: Sequence[bool]) -> FloatArray:
+        """Return squared distances (Q,) to the nearest row of this build outside the excluded parts.
+
+        excluded: one flag per entry of `parts`. Infinite where every part is excluded.
+        """
+        best = np.full(len(queries), np.inf, np.float32)
+        for rows in self._spool.runs(kind, [not flag for flag in excluded]):
+            np.minimum(best, nearest_squared(queries, rows), out=best)
+        return best
+
     def finish(self, calibration: Mapping[str, AnyArray] | None = None) -> MemoryBank:
         """Write the bank and return it, opened.
 
@@ -181,6 +199,21 @@ class BankWriter:
     def _disk_errors(self) -> AbstractContextManager[None]:
         kept = f"no bank was changed, what is done so far is in {self._building}"
         return disk_errors_in_words(self.path, kept)
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """One `add`: its source, which slice of it, and rows per kind."""
+
+    source: str
+    part: int | None
+    n_rows: Mapping[str, int]
+
+
+def _part_of(key: str) -> int | None:
+    """Return the slice number in a key made by `_key`."""
+    _, separator, part = key.partition("\n")
+    return int(part) if separator else None
 
 
 def _key(source_id: str, part: int | None) -> str:
