@@ -87,6 +87,8 @@ def test_without_the_shift_a_patch_lands_on_its_embedding_cell():
     """Regression for the published code's half-cell shift of (+2, +2) px of 256."""
     scores = np.zeros((32, 32), np.float32)
     scores[10, 20] = 1.0
-    shifted, placed = (center_of_gravity(anomaly_map(scores, preset(name)), 1.0) for name in ("published-code", "paper"))
+    shifted, placed = (
+        center_of_gravity(anomaly_map(scores, preset(name)), 1.0) for name in ("published-code", "paper")
+    )
     np.testing.assert_allclose(placed, (20 * 8 + 1.5, 10 * 8 + 1.5), atol=0.05)
     np.testing.assert_allclose(shifted - placed, (2, 2), atol=0.05)

@@ -81,9 +81,7 @@ class HeldOutDistances:
     index: int
 
 
-def calibrate(
-    writer: BankWriter, held_out: HeldOutSlices, config: Config, progress: Progress
-) -> dict[str, AnyArray]:
+def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progress: Progress) -> dict[str, AnyArray]:
     """Measure the held-out slices against the rows of the other volumes.
 
     Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the log

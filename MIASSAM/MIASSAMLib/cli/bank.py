@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, UsageError
 from .arguments import (
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands of `miassam bank`."""
     commands = parser.add_subparsers(title="bank commands", metavar="COMMAND", required=True)
     _add_build(commands.add_parser("build", help="build a bank from normal volumes"))
+    _add_merge(commands.add_parser("merge", help="join banks of the same model and preset into one"))
     for name, words, run in (
         ("info", "say what a bank holds", run_info),
         ("verify", "compare every file of a bank with its digest", run_verify),
@@ -38,23 +39,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         child.set_defaults(run=run)
 
 
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("banks", nargs="+", type=Path, metavar="A.bank")
+    parser.add_argument("--output", required=True, type=Path, metavar="NAME.bank")
+    parser.set_defaults(run=run_merge)
+
+
+def run_merge(arguments: argparse.Namespace) -> int:
+    """Join banks."""
+    from ..memory_bank import merge_banks
+
+    merge_banks(arguments.banks, arguments.output)
+    print_info(arguments.output, False)
+    return 0
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Reached only when a subcommand forgot to name its own function."""
     raise UsageError("name a bank command: build, info or verify")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these"
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="NAME.bank")
     add_preset_argument(parser)
     add_model_arguments(parser)
     add_preprocessing_arguments(parser)
     parser.add_argument(
-        "--exclude-mask", nargs="+", type=Path, metavar="MASK", help="labels of what is not normal, one for each input, in order"
+        "--exclude-mask",
+        nargs="+",
+        type=Path,
+        metavar="MASK",
+        help="labels of what is not normal, one for each input, in order",
     )
-    parser.add_argument("--masks-suffix", metavar="SUFFIX", help="labels lie beside the inputs: NAME + SUFFIX, such as _label")
+    parser.add_argument(
+        "--masks-suffix", metavar="SUFFIX", help="labels lie beside the inputs: NAME + SUFFIX, such as _label"
+    )
     parser.add_argument("--anatomy", default="", help="words for the manifest, such as 'brain FLAIR axial'")
     parser.add_argument("--overwrite", action="store_true", help="replace a bank of this name")
+    parser.add_argument("--append", action="store_true", help="add these volumes to the bank that is there")
+    parser.add_argument(
+        "--compress", default="auto", choices=("auto", "none", "half", "compressed"), help="how patches are stored"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
     parser.set_defaults(run=run_build)
 
@@ -70,10 +98,11 @@ def run_build(arguments: argparse.Namespace) -> int:
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
     sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)
     model = load_model(arguments.model, arguments.checkpoint, arguments.device)
-    options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite)
+    writer = {"append": arguments.append, "compress": arguments.compress}
+    options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
     with terminal_progress(not arguments.json) as progress:
-        bank = build_bank(arguments.output, sources, model, preset(arguments.preset), options, progress)
-    _print_info(bank_info(arguments.output), arguments.json)
+        build_bank(arguments.output, sources, model, preset(arguments.preset), options, progress)
+    print_info(arguments.output, arguments.json)
     return 0
 
 
@@ -108,7 +137,9 @@ def _pair_labels(found: list[Path], masks: list[Path] | None, suffix: str | None
 
         labels = find_inputs(masks)
         if len(labels) != len(found):
-            raise UsageError(f"{len(labels)} exclusion masks came for {len(found)} inputs; give one for each, in order")
+            raise UsageError(
+                f"{len(labels)} exclusion masks came for {len(found)} inputs; give one for each, in order"
+            )
         return list(labels)
     if suffix:
         return [_beside(path, suffix) for path in found]
@@ -141,39 +172,9 @@ def _loader(path: Path, label: Path | None, modality: str) -> Callable[[], tuple
     return load
 
 
-def bank_info(path: Path) -> dict[str, Any]:
-    """Return what a bank says about itself, as JSON-able data."""
-    from ..memory_bank import read_manifest
-
-    manifest = read_manifest(path)
-    draft = manifest.draft
-    return {
-        "bank": str(path),
-        "preset": draft.preset,
-        "model": draft.model_name,
-        "model_sha256": draft.model_digest,
-        "modality": draft.modality,
-        "anatomy": draft.anatomy,
-        "slice_axis": draft.slice_axis,
-        "preprocessing": dict(draft.preprocessing),
-        "n_slices": manifest.n_slices,
-        "n_volumes": len(manifest.sources),
-        "features": {
-            kind: {"n_patches": record.n_patches, "dimension": record.dimension, "storage": record.storage}
-            for kind, record in manifest.kinds.items()
-        },
-        "calibrated": bool(manifest.calibration_file),
-        "size_mb": round(sum(record.n_bytes for record in manifest.files.values()) / 1e6, 1),
-        "version": manifest.version,
-        "code_version": draft.code_version,
-        "notes": list(manifest.notes),
-        "sources": [source.name for source in manifest.sources],
-    }
-
-
 def run_info(arguments: argparse.Namespace) -> int:
     """Print what a bank holds."""
-    _print_info(bank_info(arguments.bank), arguments.json)
+    print_info(arguments.bank, arguments.json)
     return 0
 
 
@@ -191,16 +192,22 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return 1 if damages else 0
 
 
-def _print_info(info: dict[str, Any], as_json: bool) -> None:
+def print_info(path: Path, as_json: bool) -> None:
+    """Print what a bank says about itself."""
+    from ..memory_bank import bank_info
+
+    info = bank_info(path)
     if as_json:
         say(json.dumps(info, indent=1))
         return
-    say(f"{info['bank']}: {info['n_slices']} normal slices of {info['n_volumes']} volume(s), {info['size_mb']} MB")
-    say(f"  preset {info['preset']}, model {info['model']} ({info['model_sha256'][:6]})")
-    if info["modality"] or info["anatomy"]:
-        say(f"  {info['modality']} {info['anatomy']}".rstrip())
-    for kind, record in info["features"].items():
-        say(f"  {kind}: {record['n_patches']} patches x {record['dimension']} numbers, storage {record['storage']}")
+    say(
+        f"{info['path']}: {info['n_slices']} normal slices of {info['n_sources']} volume(s), {info['n_bytes'] / 1e6:.1f} MB"
+    )
+    say(f"  preset {info['preset']}, model {info['model']} ({info['model_digest'][:6]})")
+    if words := f"{info['modality']} {info['anatomy']}".strip():
+        say(f"  {words}")
+    for kind, record in info["kinds"].items():
+        say(f"  {kind}: {record['n_patches']} patches x {record['dimension']} numbers ({record['storage_reason']})")
     say(f"  slice axis {info['slice_axis']}, calibrated on normal slices: {'yes' if info['calibrated'] else 'no'}")
     for note in info["notes"]:
         say(f"  {note}")

@@ -13,13 +13,15 @@ from .arguments import add_model_arguments, add_preset_argument, parse_slices
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
-    from ..pipeline import SegmentOptions, Segmenter
+    from ..pipeline import Segmenter, SegmentOptions
     from ..protocols import Progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam segment`."""
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these"
+    )
     parser.add_argument("--bank", required=True, type=Path, metavar="NAME.bank")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     add_preset_argument(parser, default=None)
@@ -52,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
             row = segment_case(segmenter, path, name, arguments.output, options, progress)
             rows.append(row)
             _tell(row, arguments.json)
-    from ..reporting import write_run_report
+    from ..outputs import write_run
 
-    write_run_report(arguments.output, rows)
+    write_run(arguments.output, rows, {**segmenter.describe(options), "bank": str(arguments.bank)})
     return 1 if any(row["status"] == "failed" for row in rows) else 0
 
 
@@ -116,7 +118,7 @@ def segment_case(
     segmenter: Segmenter, path: Path, name: str, output: Path, options: SegmentOptions, progress: Progress
 ) -> dict[str, Any]:
     """Segment one input and write its files; return its row of the run's table."""
-    from ..reporting import write_case
+    from ..outputs import write_case
     from ..volume_io import read_volume
 
     try:

@@ -4,7 +4,7 @@ from .features import EncodedSlice, encode_slices, extract_features, foreground_
 from .prepare import PreparedVolume, Preprocessing
 from .results import CaseResult, Finding, SliceResult
 from .scoring import SliceMap, map_slice, search_slice
-from .segmenter import SegmentOptions, Segmenter, slice_range
+from .segmenter import Segmenter, SegmentOptions, slice_range
 
 __all__ = [
     "CaseResult",

@@ -113,9 +113,7 @@ def cluster_masses(values: FloatArray, level: float) -> tuple[AnyArray, DoubleAr
     return labels, np.asarray(masses, np.float64)
 
 
-def map_calibrated(
-    encoded: EncodedSlice, bank: PatchSearcher, calibration: Calibration, config: Config
-) -> SliceMap:
+def map_calibrated(encoded: EncodedSlice, bank: PatchSearcher, calibration: Calibration, config: Config) -> SliceMap:
     """Score a slice as a z-map; the prompts' weights are what lies above the cluster-forming level."""
     squared = {kind: search_slice(encoded, bank, kind, config) for kind in config.features}
     wanted = foreground_patches(encoded.foreground, config)

@@ -68,7 +68,9 @@ def decode_candidates(
     labels = np.array([1] + [0] * len(negatives))
     alone = np.where(np.arange(len(labels)) == 0, 1, -1)
     by_points = Prompts(np.stack([points, points]), np.stack([alone, labels]))
-    by_box = Prompts(point.reshape(1, 1, 2).astype(np.float32), np.ones((1, 1), np.int64), _box(values, cluster, level))
+    by_box = Prompts(
+        point.reshape(1, 1, 2).astype(np.float32), np.ones((1, 1), np.int64), _box(values, cluster, level)
+    )
     names = (("point", "point and negatives"), ("point and box",))
     if prompt == "box":
         decoded = [(model.decode(embedding, by_box), names[1])]
@@ -136,7 +138,12 @@ def cluster_finding(
     same_prompt = [item for item in candidates if item.prompt == best.prompt]
     if mask == "auto" and best.agreement < MAP_FALLBACK:
         logits = np.where(cluster, values - level, -1.0).astype(np.float32)
-        best = replace(best, logits=logits, mask_index="map", agreement=agreement(cluster, agreement_target(values, cluster), cluster))
+        best = replace(
+            best,
+            logits=logits,
+            mask_index="map",
+            agreement=agreement(cluster, agreement_target(values, cluster), cluster),
+        )
         why = ("no SAM mask agreed with the map: the map's own outline was taken", *why)
     native = frame_to_native(np.stack([best.logits, *(item.logits for item in same_prompt)]), prepared.frame) > 0
     xy = prepared.frame.to_native_xy(point)

@@ -24,7 +24,7 @@ from .prepare import PreparedVolume
 from .results import CaseResult, Finding, SliceResult
 
 if TYPE_CHECKING:
-    from .segmenter import SegmentOptions, Segmenter, Stopwatch
+    from .segmenter import Segmenter, SegmentOptions, Stopwatch
 
 _MAX_KEPT_EMBEDDINGS = 96
 """Embeddings kept in half precision between the passes (2 MB each); others are encoded again."""

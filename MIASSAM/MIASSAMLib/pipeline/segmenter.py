@@ -110,7 +110,12 @@ class Segmenter:
         return map_slice(encoded, self.bank, self.config)
 
     def redecode(
-        self, prepared: PreparedVolume, encoded: EncodedSlice, points_xy: AnyArray, labels: AnyArray, mask: MaskChoice = "3"
+        self,
+        prepared: PreparedVolume,
+        encoded: EncodedSlice,
+        points_xy: AnyArray,
+        labels: AnyArray,
+        mask: MaskChoice = "3",
     ) -> Finding:
         """Decode one slice again from points (T, 2) in native pixels, labels 1 inside and 0 outside.
 

@@ -32,9 +32,13 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.voxels_kji.ndim != 3 or 0 in self.voxels_kji.shape:
-            raise InputError(f"{self.name}: voxels have shape {self.voxels_kji.shape}; expected a scalar volume (K, J, I)")
+            raise InputError(
+                f"{self.name}: voxels have shape {self.voxels_kji.shape}; expected a scalar volume (K, J, I)"
+            )
         if self.ijk_to_ras.shape != (4, 4) or abs(np.linalg.det(self.ijk_to_ras[:3, :3])) < 1e-12:
-            raise InputError(f"{self.name}: the direction or spacing is degenerate; expected an invertible 4x4 ijk_to_ras")
+            raise InputError(
+                f"{self.name}: the direction or spacing is degenerate; expected an invertible 4x4 ijk_to_ras"
+            )
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:

@@ -59,7 +59,9 @@ def window_rule(name: str, modality: str) -> str:
         UsageError: the name is unknown.
     """
     if name not in (*WINDOW_NAMES, "fixed"):
-        raise UsageError(f"intensity window '{name}' is unknown; choose one of {', '.join(WINDOW_NAMES)} or give LO HI")
+        raise UsageError(
+            f"intensity window '{name}' is unknown; choose one of {', '.join(WINDOW_NAMES)} or give LO HI"
+        )
     if name != "auto":
         return name
     return {"ct": "ct-abdomen", "oct": "as-is"}.get(modality, "foreground")
