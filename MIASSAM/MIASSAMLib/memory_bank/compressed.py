@@ -22,7 +22,7 @@ _ROWS_PER_LIST = 40
 _MAX_LISTS = 8192
 _LEAD_GAP_PART = 0.9
 _LEAD_LIMITS = (8, 96)
-_BLOCK_QUERIES = 128
+_BLOCK_QUERIES = 64
 
 
 @dataclasses.dataclass
@@ -36,7 +36,7 @@ class InvertedFile:
     """
 
     index: Any
-    n_probe: int = 16
+    n_probe: int = 32
     n_short: int = 32
 
     def lead(self, axes: FloatArray, energy: FloatArray | None) -> FloatArray:
@@ -124,7 +124,7 @@ class CompressedSearcher:
         where = where.reshape(places.shape)
         rows, lost = self._codec.decode(codes[used])
         half_norms = (np.einsum("nd,nd->n", rows, rows) + lost) / 2
-        scores = half_norms[where] - np.take_along_axis(axes @ rows.T, where, axis=1)
+        scores = half_norms[where] - np.matmul(rows[where], axes[:, :, None])[:, :, 0]
         scores[missing] = np.inf
         column = scores.argmin(axis=1)
         winners = where[np.arange(len(column)), column]

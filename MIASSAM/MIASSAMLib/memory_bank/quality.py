@@ -27,6 +27,7 @@ class HeldOut:
         neighbors: int64 (Q,), the nearest row of another source.
         nearest: float32 (Q, D), those rows.
         distances: float32 (Q,), squared.
+        unit: what was left out, "source" or, in a bank of one source, "row".
     """
 
     queries: FloatArray
@@ -34,6 +35,7 @@ class HeldOut:
     neighbors: AnyArray
     nearest: FloatArray
     distances: FloatArray
+    unit: str = "source"
 
 
 ExcludingSearch = Callable[[FloatArray, AnyArray], tuple[FloatArray, AnyArray]]
@@ -51,7 +53,8 @@ def find_held_out(rows: Rows, seed: int, n_queries: int = N_QUERIES) -> HeldOut:
     queries = rows.at(picked)
     neighbors = exact_neighbors(queries, rows.chunks(), excluded)
     nearest = rows.at(neighbors)
-    return HeldOut(queries, excluded, neighbors, nearest, squared_distances(queries, nearest))
+    unit = "source" if len(rows.bounds) > 2 else "row"
+    return HeldOut(queries, excluded, neighbors, nearest, squared_distances(queries, nearest), unit)
 
 
 def _own_ranges(bounds: AnyArray, picked: AnyArray) -> AnyArray:
@@ -100,6 +103,7 @@ def measure(held_out: HeldOut, search: ExcludingSearch, rows: Rows) -> dict[str,
     inflation = reported / np.maximum(held_out.distances, 1e-12) - 1
     return {
         "n_queries": len(found),
+        "held_out": held_out.unit,
         "recall_at_1": round(float(hit.mean()), 5),
         "score_inflation_mean": round(float(inflation.mean()), 6),
         "score_inflation_p99": round(float(np.quantile(inflation, 0.99)), 6),

@@ -1,0 +1,1 @@
+"""Measurements of speed, memory and loss, side by side with the plain way."""
