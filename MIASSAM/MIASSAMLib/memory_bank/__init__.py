@@ -5,6 +5,9 @@ The only room that knows Faiss; opening this package does not load it.
 
 from .bank import MemoryBank, bank_info, verify_bank
 from .manifest import KindRecord, Manifest, ManifestDraft, SourceRecord, read_manifest
+from .merge import merge_banks
+from .publish import Selector
+from .storage import COMPRESS_CHOICES, Compress
 from .writer import BankWriter, StoredPart
 
 __all__ = [
@@ -16,6 +19,10 @@ __all__ = [
     "SourceRecord",
     "StoredPart",
     "bank_info",
+    "merge_banks",
+    "COMPRESS_CHOICES",
+    "Compress",
+    "Selector",
     "read_manifest",
     "verify_bank",
 ]

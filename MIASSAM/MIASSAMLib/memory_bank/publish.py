@@ -6,12 +6,12 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..arrays import AnyArray
+from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
 from ..protocols import Progress
 from .bank import MemoryBank
@@ -22,6 +22,8 @@ from .spool import Entry, RowSpool
 from .storage import Compress, choose_storage, extend_storage, write_storage
 
 _PUBLISHED = "published.sha256"
+Selector = Callable[[str, Iterator[FloatArray], int], AnyArray]
+"""select(kind, rows in chunks, number of rows) -> ascending numbers of the new rows that stay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Finish:
         spool: the new rows.
         previous: manifest of the bank that is there already, if there is one.
         base: that bank, opened, when its rows are kept (append).
+        select: which of the new rows stay; None keeps all.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class Finish:
     draft: ManifestDraft
     spool: RowSpool
     compress: Compress
+    select: Selector | None
     previous: Manifest | None
     base: MemoryBank | None
     progress: Progress
@@ -52,14 +56,16 @@ class Finish:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         version = self.previous.version + 1 if self.previous else 1
-        kept = self.base.manifest if self.base else None
+        old = self.base.manifest if self.base else None
+        rows = {kind: self._rows(kind) for kind in self._kinds()}
         manifest = Manifest(
             draft=self.draft,
-            n_slices=sum(entry.n_slices for entry in self.spool.entries) + (kept.n_slices if kept else 0),
-            kinds={kind: self._write_kind(folder, kind, version) for kind in self._kinds()},
-            sources=join_sources(kept.sources if kept else (), sources_of(self.spool.entries)),
+            n_slices=sum(entry.n_slices for entry in self.spool.entries) + (old.n_slices if old else 0),
+            kinds={kind: self._write_kind(folder, kind, rows[kind], version) for kind in rows},
+            sources=_counted(self._sources(), rows),
             calibration_file=_write_calibration(folder, calibration, version),
             version=version,
+            notes=(*(old.notes if old else ()), *self._selection_notes(rows)),
         )
         files = {path.name: digest_file(path) for path in sorted(folder.iterdir())}
         for name in files:
@@ -83,8 +89,22 @@ class Finish:
     def _kinds(self) -> tuple[str, ...]:
         return self.base.kinds if self.base else self.spool.kinds
 
-    def _write_kind(self, folder: Path, kind: str, version: int) -> KindRecord:
-        rows, stem, old = self._rows(kind), file_stem(kind, version), self._old_record(kind)
+    def _sources(self) -> tuple[SourceRecord, ...]:
+        old = self.base.manifest.sources if self.base else ()
+        return (*old, *sources_of(self.spool.entries))
+
+    def _selection_notes(self, rows: Mapping[str, Rows]) -> list[str]:
+        if self.select is None:
+            return []
+        n_old = {kind: self.base.n_patches(kind) if self.base else 0 for kind in rows}
+        return [
+            f"{len(rows[kind]) - n_old[kind]} of {self.spool.n_rows(kind)} new {kind} patches were kept (coreset)"
+            for kind in rows
+            if kind in self.spool.kinds
+        ]
+
+    def _write_kind(self, folder: Path, kind: str, rows: Rows, version: int) -> KindRecord:
+        stem, old = file_stem(kind, version), self._old_record(kind)
         if old and old.storage == "compressed" and self.compress in ("auto", "compressed"):
             return extend_storage(folder, stem, rows, self.path, old)
         choice = choose_storage(self.compress, len(rows), rows.dimension)
@@ -95,15 +115,25 @@ class Finish:
 
     def _rows(self, kind: str) -> Rows:
         base, spool = self.base, self.spool
-        parts, sources = [], sources_of(spool.entries)
+        parts, counts = [], []
         if base:
             parts.append(RowPart(base.n_patches(kind), lambda numbers: base.rows_at(kind, numbers)))
-            sources = (*base.manifest.sources, *sources)
-        if kind in spool.kinds:
-            parts.append(RowPart(spool.n_rows(kind), lambda numbers: spool.read(kind, numbers)))
-        counts = [source.n_patches[kind] for source in sources]
+            counts += [source.n_patches[kind] for source in base.manifest.sources]
+        new = np.cumsum([0, *(source.n_patches[kind] for source in sources_of(spool.entries))])
+        kept = self._kept(kind)
+        parts.append(RowPart(len(kept), lambda numbers: spool.read(kind, kept[numbers])))
+        counts += np.diff(np.searchsorted(kept, new)).tolist()
         dimension = base.dimension(kind) if base else spool.dimension(kind)
         return Rows(parts, dimension, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+    def _kept(self, kind: str) -> AnyArray:
+        n_rows = self.spool.n_rows(kind)
+        everything = np.arange(n_rows)
+        if self.select is None or not n_rows:
+            return everything
+        part = RowPart(n_rows, lambda numbers: self.spool.read(kind, numbers))
+        rows = Rows([part], self.spool.dimension(kind), np.array([0, n_rows]))
+        return np.asarray(self.select(kind, rows.chunks(), n_rows), np.int64)
 
 
 def sweep_finished(path: Path, building: Path) -> None:
@@ -121,11 +151,7 @@ def file_stem(kind: str, version: int) -> str:
 
 
 def sources_of(entries: Sequence[Entry]) -> tuple[SourceRecord, ...]:
-    """Return one record per source, in the order in which the first of its parts came.
-
-    Raises:
-        BankError: the parts of a source do not follow one another.
-    """
+    """Return one record per run of parts of the same source, in order."""
     records: list[SourceRecord] = []
     for entry in entries:
         part = SourceRecord(entry.source, entry.digest, entry.n_slices, entry.rows)
@@ -136,9 +162,13 @@ def sources_of(entries: Sequence[Entry]) -> tuple[SourceRecord, ...]:
     return tuple(records)
 
 
-def join_sources(old: Sequence[SourceRecord], new: Sequence[SourceRecord]) -> tuple[SourceRecord, ...]:
-    """Return old and new sources, in order."""
-    return (*old, *new)
+def _counted(sources: Sequence[SourceRecord], rows: Mapping[str, Rows]) -> tuple[SourceRecord, ...]:
+    """Return the sources with the patches that stayed."""
+    counts = {kind: np.diff(kind_rows.bounds).tolist() for kind, kind_rows in rows.items()}
+    return tuple(
+        dataclasses.replace(source, n_patches={kind: counts[kind][place] for kind in counts})
+        for place, source in enumerate(sources)
+    )
 
 
 def _joined(first: SourceRecord, second: SourceRecord) -> SourceRecord:
@@ -157,7 +187,7 @@ def _write_calibration(folder: Path, calibration: Mapping[str, AnyArray], versio
     return name
 
 
-def _delete(paths) -> None:  # type: ignore[no-untyped-def]
+def _delete(paths: Iterable[Path]) -> None:
     for path in paths:
         with contextlib.suppress(OSError):
             path.unlink()

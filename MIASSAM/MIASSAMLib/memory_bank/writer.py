@@ -18,7 +18,7 @@ from .bank import MemoryBank, checked_rows
 from .files import FolderLock, disk_errors_in_words, write_text_atomically
 from .flat import nearest_squared
 from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
-from .publish import Finish, sweep_finished
+from .publish import Finish, Selector, sweep_finished
 from .spool import RowSpool
 from .storage import Compress, spool_dtype
 
@@ -128,8 +128,12 @@ class BankWriter:
             np.minimum(best, nearest_squared(queries, rows), out=best)
         return best
 
-    def finish(self, calibration: Mapping[str, AnyArray] | None = None) -> MemoryBank:
+    def finish(self, calibration: Mapping[str, AnyArray] | None = None, select: Selector | None = None) -> MemoryBank:
         """Write the bank and return it, opened.
+
+        Args:
+            calibration: arrays measured on held-out normal slices.
+            select: which of the new rows stay, e.g. a coreset; None keeps all.
 
         Raises:
             BankError: there is not one row, or the disk is full; an older bank stays as it was.
@@ -145,6 +149,7 @@ class BankWriter:
                 self._draft,
                 self._spool,
                 self._compress,
+                select,
                 previous,
                 self._base,
                 self._progress,
