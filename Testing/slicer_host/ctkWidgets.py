@@ -47,6 +47,10 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     collapsed = storedProperty(bool, "collapsed", False, None, _collapse)
     checked = storedProperty(bool, "checked", True, "toggled")
 
+    def showEvent(self, event):
+        self._collapse(self.property("collapsed"))  # the loader sets the property before the children exist
+        super().showEvent(event)
+
     def paintEvent(self, event):
         painter = QtWidgets.QStylePainter(self)
         option = QtWidgets.QStyleOptionButton()

@@ -6,6 +6,8 @@ from PySide6 import QtCore
 KEPT_AS_METHODS = {"sizeHint", "minimumSizeHint", "heightForWidth"}
 
 _patched: set[type] = set()
+uiLoadersAtWork: list = []
+"""PySide's loader puts each named child on its parent's wrapper; PythonQt's does not, so that is dropped."""
 
 
 class QtProperty:
@@ -61,6 +63,8 @@ def setAttribute(self, name, value):
 
 
 def _setUndeclared(self, name, value):
+    if uiLoadersAtWork and isinstance(value, QtCore.QObject) and not name.startswith("_"):
+        return
     isCplusplus = type(self).__module__.startswith("PySide6") or getattr(type(self), "standsForCplusplus", False)
     if not isCplusplus or name.startswith("_"):
         self.__dict__[name] = value

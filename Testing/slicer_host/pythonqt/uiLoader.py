@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
-from . import signals
+from . import properties, signals
 
 CUSTOM_WIDGETS: dict[str, type] = {}
 
@@ -47,7 +47,11 @@ class QUiLoader:
         buffer = QtCore.QBuffer()
         buffer.setData(QtCore.QByteArray(ElementTree.tostring(root)))
         buffer.open(QtCore.QBuffer.ReadOnly)
-        widget = loader.load(buffer, parent)
+        properties.uiLoadersAtWork.append(loader)
+        try:
+            widget = loader.load(buffer, parent)
+        finally:
+            properties.uiLoadersAtWork.remove(loader)
         if widget is None:
             raise RuntimeError(loader.errorString())
         return widget

@@ -1,0 +1,75 @@
+"""Build and describe memory banks for the other side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import AnyArray
+from ..config import preset
+from ..memory_bank import Manifest, read_manifest, verify_bank
+from ..protocols import SamModel
+from ..volume import Volume
+from .answers import jsonable
+
+if TYPE_CHECKING:
+    from ..build import BuildSource
+    from .server import Call
+
+
+def build_bank_of(arguments: Mapping[str, Any], model: SamModel, call: Call) -> dict[str, Any]:
+    """Build a bank from the volumes of a request."""
+    from ..build import BuildOptions, build_bank
+    from ..pipeline import Preprocessing
+
+    modality = str(arguments.get("modality") or "")
+    options = BuildOptions(
+        preprocessing=Preprocessing(axis=str(arguments.get("axis") or "auto"), modality=modality),
+        modality=modality,
+        anatomy=str(arguments.get("anatomy") or ""),
+        overwrite=bool(arguments.get("overwrite")),
+    )
+    sources = [_source(each, modality, call) for each in arguments["volumes"]]
+    path = Path(str(arguments["output"]))
+    config = preset(str(arguments.get("preset") or "refined"))
+    bank = build_bank(path, sources, model, config, options, call.progress)
+    return {"path": str(path), **describe(bank.manifest)}
+
+
+def _source(data: Mapping[str, Any], modality: str, call: Call) -> BuildSource:
+    from ..build import BuildSource
+
+    voxels = np.nan_to_num(np.asarray(call.load(data["array"]), np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    volume = Volume(voxels, np.array(data["ijk_to_ras"], float), str(data["name"]), modality)
+    lesion: AnyArray | None = call.load(data["lesion"]) if data.get("lesion") else None
+    return BuildSource(volume.name, lambda: (volume, lesion), hashlib.sha256(voxels.tobytes()).hexdigest())
+
+
+def bank_info(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Describe a bank folder; with "verify", name what is damaged."""
+    path = Path(str(arguments["path"]))
+    answer = describe(read_manifest(path))
+    if arguments.get("verify"):
+        answer["damage"] = verify_bank(path)
+    return answer
+
+
+def describe(manifest: Manifest) -> dict[str, Any]:
+    """Return what a user wants to know of a bank."""
+    draft = manifest.draft
+    return {
+        "model": draft.model_name,
+        "model_digest": draft.model_digest,
+        "preset": draft.preset,
+        "modality": draft.modality,
+        "anatomy": draft.anatomy,
+        "slice_axis": draft.slice_axis,
+        "n_slices": manifest.n_slices,
+        "n_patches": jsonable({kind: record.n_patches for kind, record in manifest.kinds.items()}),
+        "sources": [source.name for source in manifest.sources],
+        "calibrated": bool(manifest.calibration_file),
+    }

@@ -1,0 +1,65 @@
+"""The worker's end of the pipe: a thread reads requests, so that a cancel is seen during the work."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import messages
+
+
+class Channel:
+    """Requests in, answers out.
+
+    When the other side closes its end (it quit, crashed or was killed) the exchange folder is
+    removed and the process ends at once, even in the middle of a computation.
+    """
+
+    def __init__(self, source: BinaryIO, target: BinaryIO, folder: Path) -> None:
+        self.folder = folder
+        self.requests: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._source, self._target = source, target
+        self._cancelled: set[int] = set()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def on_standard_streams(cls, folder: Path) -> Channel:
+        """Take stdin and stdout for the protocol; whatever else writes to stdout goes to stderr."""
+        target = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        return cls(sys.stdin.buffer, target, folder)
+
+    def listen(self) -> None:
+        """Start reading requests in the background."""
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one answer."""
+        with self._lock:
+            self._target.write(messages.encode(message))
+            self._target.flush()
+
+    def is_cancelled(self, request: int) -> bool:
+        """Tell whether the other side asked to stop this request."""
+        return request in self._cancelled
+
+    def _read(self) -> None:
+        for line in self._source:
+            message = messages.decode(line)
+            if message is None:
+                continue
+            if message.get("verb") == "cancel":
+                self._cancelled.add(int(message["arguments"]["id"]))
+            else:
+                self.requests.put(message)
+        self.leave()
+
+    def leave(self) -> None:
+        """End the process, leaving nothing behind."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os._exit(0)

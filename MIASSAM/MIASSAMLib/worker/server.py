@@ -1,0 +1,80 @@
+"""Serve requests with an engine: call the verb, answer with its result or with what went wrong."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from ..arrays import AnyArray
+from ..errors import Cancelled, MiassamError
+from .channel import Channel
+from .exchange import load_array, save_array
+
+Verb: TypeAlias = "Callable[[Mapping[str, Any], 'Call'], dict[str, Any]]"
+"""A verb takes its arguments and the call, and returns JSON-able data."""
+
+
+class Call:
+    """One request being served: progress, log and arrays."""
+
+    def __init__(self, channel: Channel, request: int) -> None:
+        self._channel, self._request = channel, request
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Report progress.
+
+        Raises:
+            Cancelled: the other side asked to stop.
+        """
+        if self._channel.is_cancelled(self._request):
+            raise Cancelled("stopped on request")
+        self._answer("progress", stage=stage, done=done, total=total)
+
+    def log(self, text: str) -> None:
+        """Send a line for the person at the other side."""
+        self._answer("log", text=text)
+
+    def load(self, name: str) -> AnyArray:
+        """Read an array that the other side put into the exchange folder."""
+        return load_array(self._channel.folder, name)
+
+    def save(self, stem: str, array: AnyArray) -> str:
+        """Put an array into the exchange folder and return its name; the other side removes it."""
+        return save_array(self._channel.folder, f"{stem}-{self._request}", array)
+
+    def finish(self, kind: str, **fields: Any) -> None:
+        """Send the final answer."""
+        self._answer(kind, **fields)
+
+    def _answer(self, kind: str, **fields: Any) -> None:
+        self._channel.send({"id": self._request, "kind": kind, **fields})
+
+
+def serve(verbs: Mapping[str, Verb], channel: Channel, hello: Mapping[str, Any]) -> None:
+    """Serve requests, one after the other, until "shutdown" or the end of the pipe."""
+    channel.listen()
+    channel.send({"kind": "ready", **hello})
+    while True:
+        request = channel.requests.get()
+        call = Call(channel, int(request["id"]))
+        if request["verb"] == "shutdown":
+            call.finish("result", value={})
+            channel.leave()
+        answer(verbs, request, call)
+
+
+def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) -> None:
+    """Serve one request; whatever happens, the other side gets exactly one final answer."""
+    try:
+        value = verbs[str(request["verb"])](request.get("arguments", {}), call)
+        call.finish("result", value=value)
+    except Cancelled:
+        call.finish("cancelled")
+    except MiassamError as error:
+        call.finish("error", error=type(error).__name__, text=str(error))
+    except Exception as error:  # the border of the process: a bug must reach the user as text, not as silence
+        call.log(traceback.format_exc())
+        text = f"unexpected {type(error).__name__}: {error}; the log has the details"
+        call.finish("error", error="InternalError", text=text)
+

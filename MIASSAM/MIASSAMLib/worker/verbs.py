@@ -1,0 +1,83 @@
+"""What can be asked, by name; the heavy imports wait for the first verb that needs them.
+
+So the worker answers within a fraction of a second, and says in words which package is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MiassamError
+from .server import Call, Verb
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+ENGINE_VERBS = (
+    "load_model", "open_volume", "close_volume", "segment", "redecode", "build_bank", "build_sample_bank", "bank_info",
+)  # fmt: skip
+MODEL_FILE_VERBS = ("list_models", "fetch_model", "remove_models")
+_PACKAGE_OF_MODULE = {"faiss": "faiss-cpu", "segment_anything": "segment-anything", "torch": "torch (PyTorch)"}
+
+
+class Verbs:
+    """Makes the engine on first use."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    def table(self) -> dict[str, Verb]:
+        """Return verb -> function."""
+        table: dict[str, Verb] = {"hello": hello, "make_sample": make_sample}
+        table |= {name: self._engine_verb(name) for name in ENGINE_VERBS}
+        table |= {name: _model_file_verb(name) for name in MODEL_FILE_VERBS}
+        return {name: _naming_what_is_missing(verb) for name, verb in table.items()}
+
+    def _engine_verb(self, name: str) -> Verb:
+        def ask(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+            if self._engine is None:
+                from .engine import Engine
+
+                self._engine = Engine()
+            answer: dict[str, Any] = getattr(self._engine, name)(arguments, call)
+            return answer
+
+        return ask
+
+
+def hello(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Describe this worker."""
+    from .. import __version__
+
+    return {"version": __version__}
+
+
+def make_sample(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Generate a sample volume of the library's phantoms."""
+    from .samples import make_sample as make
+
+    return make(arguments, call)
+
+
+def _model_file_verb(name: str) -> Verb:
+    def ask(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+        from . import models
+
+        answer: dict[str, Any] = getattr(models, name)(arguments, call)
+        return answer
+
+    return ask
+
+
+def _naming_what_is_missing(verb: Verb) -> Verb:
+    def ask(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+        try:
+            return verb(arguments, call)
+        except ModuleNotFoundError as error:
+            package = _PACKAGE_OF_MODULE.get(str(error.name), str(error.name))
+            raise MiassamError(
+                f"the Python package {package} is not installed; install the required packages and try again"
+            ) from error
+
+    return ask

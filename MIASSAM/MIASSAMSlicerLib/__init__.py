@@ -1,0 +1,1 @@
+"""The Slicer side of MIASSAM: nodes, views and widgets. The method itself is in ``MIASSAMLib``."""

@@ -1,0 +1,189 @@
+"""Corrections by points: a moved, added or removed point decodes its part of its slice again."""
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from . import anomalySegments, cogPoints
+from .cogPoints import PointLink
+from .undo import Change, UndoStack
+from .volumes import ijkFromWorld, isInsideVolume, worldFromIjk
+
+
+class PointCorrections(VTKObservationMixin):
+    """Watches the points of a result.
+
+    decode(results, sliceIndex, lesion, onPart, onFailure) asks for a part and answers onPart(thin voxels, answer).
+    onMessage(text) tells the user; onChanged() says that something was done or undone.
+    """
+
+    def __init__(self, decode, onMessage, onChanged=lambda: None, addsOutsidePoints=lambda: False):
+        VTKObservationMixin.__init__(self)
+        self._decode, self._onMessage, self._onChanged = decode, onMessage, onChanged
+        self._addsOutsidePoints = addsOutsidePoints
+        self.results = None
+        self.undoStack = UndoStack()
+        self._known = {}
+        self._isWriting = False
+        self._busy = set()
+        self._again = set()
+
+    def watch(self, results):
+        """Watch the points of these results, or of none."""
+        self.removeObservers()
+        self.undoStack.clear()
+        self._busy, self._again = set(), set()
+        self.results = results if results is not None and results.isComplete else None
+        if self.results is None:
+            return
+        points, kind = self.results.points, slicer.vtkMRMLMarkupsNode
+        self._known = cogPoints.snapshot(points)
+        self.addObserver(points, kind.PointEndInteractionEvent, self._onPointsReleased)
+        self.addObserver(points, kind.PointPositionDefinedEvent, self._onPointsReleased)
+        self.addObserver(points, kind.PointRemovedEvent, self._onPointsReleased)
+
+    @property
+    def isBusy(self):
+        """Tell whether a part is being decoded."""
+        return bool(self._busy)
+
+    def undo(self):
+        """Take back the last correction; return whether there was one."""
+        if not len(self.undoStack) or self.results is None:
+            return False
+        change = self.undoStack.pop()
+        for segmentID, axis, index, before in reversed(change.parts):
+            if self.results.segmentation.GetSegmentation().GetSegment(segmentID) is not None:
+                self._replace(segmentID, axis, index, before)
+        with _Writing(self):
+            cogPoints.restore(self.results.points, change.points)
+        self._onChanged()
+        return True
+
+    def _onPointsReleased(self, _caller=None, _event=None):
+        if self._isWriting or self.results is None:
+            return
+        before = dict(self._known)
+        with _Writing(self):
+            touched = self._acceptPoints(before)
+        for part in sorted(touched):
+            self._correct(part, before)
+
+    def _acceptPoints(self, before):
+        """Check every point against what was known; return the (slice, lesion) parts they touch."""
+        points, touched, seen = self.results.points, set(), set()
+        for index in reversed(range(points.GetNumberOfControlPoints())):
+            if not cogPoints.isPlaced(points, index):
+                continue
+            pointID = points.GetNthControlPointID(index)
+            seen.add(pointID)
+            link = self._acceptPoint(index, before.get(pointID))
+            if link is not None:
+                touched.add((link.sliceIndex, link.lesion))
+        gone = [state.link for pointID, state in before.items() if pointID not in seen]
+        return touched | {(link.sliceIndex, link.lesion) for link in gone}
+
+    def _acceptPoint(self, index, old):
+        """Take over one point; return its link when it is new or has moved."""
+        points = self.results.points
+        position = cogPoints.worldPosition(points, index)
+        if old is not None and position == old.position:
+            return None
+        ijk = ijkFromWorld(self.results.inputVolume, position)
+        if not isInsideVolume(self.results.inputVolume, ijk):
+            self._refuse(index, old)
+            return None
+        link = old.link if old is not None else self._linkNewPoint(ijk)
+        ijk[self.results.sliceAxis] = link.sliceIndex  # a point stays on its slice
+        points.SetNthControlPointPositionWorld(index, *worldFromIjk(self.results.inputVolume, ijk))
+        cogPoints.describePoint(points, index, old.label if old else cogPoints.pointLabel(link), link)
+        return link
+
+    def _refuse(self, index, old):
+        points = self.results.points
+        if old is None:
+            points.RemoveNthControlPoint(index)
+        else:
+            points.SetNthControlPointPositionWorld(index, *old.position)
+        self._onMessage(_("The point is outside the volume '{name}' and was put back. Place it inside the image.").format(
+            name=self.results.inputVolume.GetName()))
+
+    def _linkNewPoint(self, ijk):
+        sliceIndex = int(round(ijk[self.results.sliceAxis]))
+        lesion = cogPoints.nearestLesion(self.results.points, self.results.inputVolume, sliceIndex, ijk)
+        own = anomalySegments.ownSegments(self.results.segmentation)
+        if lesion is None:  # a slice without points: the part joins the first lesion
+            lesion = min(own, default=1)
+        return PointLink(sliceIndex, lesion, not self._addsOutsidePoints())
+
+    def _correct(self, part, before):
+        if part in self._busy:
+            self._again.add(part)
+            return
+        sliceIndex, lesion = part
+        _ijk, labels = cogPoints.promptsOf(self.results.points, self.results.inputVolume, sliceIndex, lesion)
+        if 1 not in labels:
+            self._write(part, None, before)
+            return
+        self._busy.add(part)
+        results = self.results
+        self._onChanged()
+
+        def onPart(thin, answer):
+            if self.results is results:
+                self._finish(part, before, thin)
+
+        def onFailure(error):
+            if self.results is results:
+                self._fail(part, before, error)
+
+        self._decode(results, sliceIndex, lesion, onPart, onFailure)
+
+    def _finish(self, part, before, thin):
+        self._busy.discard(part)
+        self._write(part, thin, before)
+        if part in self._again:
+            self._again.discard(part)
+            self._correct(part, cogPoints.snapshot(self.results.points))
+
+    def _fail(self, part, before, error):
+        self._busy.discard(part)
+        self._again.discard(part)
+        with _Writing(self):
+            cogPoints.restore(self.results.points, before)
+        self._onMessage(str(error))
+        self._onChanged()
+
+    def _write(self, part, thin, before):
+        """Put a decoded part, or nothing, into the lesion's segment on its slice."""
+        sliceIndex, lesion = part
+        own = anomalySegments.ownSegments(self.results.segmentation)
+        if lesion not in own and thin is None:
+            self._onChanged()
+            return
+        segmentID = own.get(lesion) or anomalySegments.addLesionSegment(self.results.segmentation, lesion)
+        axis = self.results.sliceAxis
+        old = self._replace(segmentID, axis, sliceIndex, 0 if thin is None else thin)
+        self.undoStack.push(Change(before, ((segmentID, axis, sliceIndex, old),)))
+        self._onChanged()
+
+    def _replace(self, segmentID, axis, sliceIndex, thin):
+        results = self.results
+        return anomalySegments.replaceSlicePart(
+            results.segmentation, segmentID, results.inputVolume, axis, sliceIndex, thin)
+
+
+class _Writing:
+    """Changes of our own are no corrections; afterwards the points are known as they are."""
+
+    def __init__(self, corrections):
+        self._corrections = corrections
+
+    def __enter__(self):
+        self._wasWriting, self._corrections._isWriting = self._corrections._isWriting, True
+
+    def __exit__(self, *_details):
+        self._corrections._isWriting = self._wasWriting
+        self._corrections._known = cogPoints.snapshot(self._corrections.results.points)
+
+

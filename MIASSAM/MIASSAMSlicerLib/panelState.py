@@ -1,0 +1,86 @@
+"""What the panel's widgets show: buttons, labels, progress and log."""
+
+import qt
+from slicer.i18n import tr as _
+
+from . import banks, runs
+from .parameters import ModelChoice
+
+
+class PanelState:
+    """Writes the state of the module into the widgets of the panel."""
+
+    def __init__(self, ui):
+        self.ui = ui
+        self.ui.progressBar.setVisible(False)
+        self.ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+
+    def showBusy(self, isBusy):
+        """The button that starts is the one that stops."""
+        self.ui.segmentButton.text = _("Cancel") if isBusy else _("Segment anomalies")
+        self.ui.progressBar.setVisible(isBusy)
+        for widget in (self.ui.inputSelector, self.ui.bankComboBox, self.ui.bankBrowseButton, self.ui.modelComboBox,
+                       self.ui.deviceComboBox, self.ui.loadSampleButton, self.ui.buildBankButton,
+                       self.ui.downloadModelButton, self.ui.installButton, self.ui.removeModelsButton):
+            widget.enabled = not isBusy
+        if not isBusy:
+            self.ui.progressBar.value = 0
+
+    def showProgress(self, stage, done, total):
+        self.ui.progressBar.maximum = max(total, 1)
+        self.ui.progressBar.value = done
+        self.showStatus(_("{stage}: {done} of {total}").format(stage=stage, done=done, total=total))
+
+    def showStatus(self, text):
+        self.ui.statusLabel.text = text
+
+    def log(self, text):
+        self.ui.logTextEdit.appendPlainText(text)
+
+    def showReadiness(self, parameters, isBusy):
+        """Enable the button when it can work, else say what is missing."""
+        missing = self._missing(parameters)
+        self.ui.segmentButton.enabled = isBusy or not missing
+        self.ui.segmentButton.toolTip = missing or _("Find and outline what is abnormal in the volume.")
+
+    @staticmethod
+    def _missing(parameters):
+        if parameters is None or parameters.inputVolume is None:
+            return _("Load a volume and choose it as input.")
+        if not parameters.bankPath:
+            return _("Choose a memory bank.")
+        if parameters.model is ModelChoice.CheckpointFile and not parameters.checkpointPath:
+            return _("Choose a checkpoint file.")
+        return ""
+
+    def showModel(self, parameters):
+        """Show the rows that the chosen model needs."""
+        isFile = parameters.model is ModelChoice.CheckpointFile
+        for widget in (self.ui.checkpointLabel, self.ui.checkpointLineEdit, self.ui.checkpointBrowseButton):
+            widget.setVisible(isFile)
+        self.ui.downloadModelButton.setVisible(parameters.model in (ModelChoice.VitB, ModelChoice.VitL,
+                                                                    ModelChoice.VitH))
+
+    def showBanks(self, chosen):
+        """List the user's banks, with the chosen one selected wherever it is."""
+        paths = [str(path) for path in banks.listBanks()]
+        if chosen and chosen not in paths:
+            paths.append(chosen)
+        combo = self.ui.bankComboBox
+        wasBlocked = combo.blockSignals(True)
+        combo.clear()
+        combo.addItem(_("Choose a memory bank"), "")
+        for path in paths:
+            combo.addItem(path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".bank"), path)
+        combo.currentIndex = paths.index(chosen) + 1 if chosen else 0
+        combo.blockSignals(wasBlocked)
+        self.ui.bankInfoLabel.text = banks.describeBank(chosen)
+
+    def showResults(self, results, canUndo):
+        """Show what was found, or that there is nothing yet."""
+        hasResults = results is not None and results.isComplete
+        self.ui.summaryLabel.text = runs.summaryOf(results.record) if hasResults else _("No results yet.")
+        for widget in (self.ui.addPointButton, self.ui.addOutsideCheckBox, self.ui.opacitySlider):
+            widget.enabled = hasResults
+        self.ui.editButton.enabled = hasResults
+        self.ui.undoButton.enabled = canUndo

@@ -1,0 +1,112 @@
+"""What is asked of the worker and what is done with its answers; the same for panel and scripts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from . import anomalySegments, cogPoints, heatMap, hierarchy
+from .errors import ModuleError
+from .resultNodes import Results
+from .volumes import checkVolume, ijkToWorld, modalityOf, volumeKey, voxels
+
+EDITED_CHOICES = ("refuse", "keep", "replace")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a volume is segmented.
+
+    model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``.
+    """
+
+    bankPath: str
+    model: dict = field(default_factory=lambda: {"name": "embedded", "device": "auto"})
+    options: dict = field(default_factory=dict)
+    preset: str = ""
+
+    def arguments(self, key):
+        """Return the worker's arguments for this run on an open volume."""
+        arguments = {"volume": key, "bank": self.bankPath, "model": self.model, "options": self.options}
+        return {**arguments, "preset": self.preset} if self.preset else arguments
+
+    def check(self):
+        if not self.bankPath:
+            raise ModuleError(_("No memory bank is selected. Choose a bank, or build one from normal volumes."))
+        if not (Path(self.bankPath) / "manifest.json").is_file():
+            raise ModuleError(_("'{path}' is no memory bank. Choose a folder whose name ends in .bank.").format(
+                path=self.bankPath))
+
+
+def openVolumeArguments(session, volumeNode):
+    """Put a volume into the exchange folder and return the worker's arguments for it."""
+    key = volumeKey(volumeNode)
+    return {"key": key, "array": session.saveArray("volume", voxels(volumeNode)), "name": volumeNode.GetName(),
+            "ijk_to_ras": ijkToWorld(volumeNode).tolist(), "modality": modalityOf(volumeNode)}
+
+
+def checkRun(volumeNode, run, editedSegments="refuse"):
+    """Refuse what would fail or destroy, before any work is done."""
+    if editedSegments not in EDITED_CHOICES:
+        raise ModuleError(_("editedSegments is '{value}'; choose one of {choices}.").format(
+            value=editedSegments, choices=", ".join(EDITED_CHOICES)))
+    checkVolume(volumeNode)
+    run.check()
+    results = Results.of(volumeNode)
+    if results is not None and editedSegments == "refuse":
+        anomalySegments.refuseEdited(results.segmentation, volumeNode)
+
+
+def applySegmentation(volumeNode, run, session, answer, editedSegments="refuse"):
+    """Write an answer into the scene: segmentation, heat map, points, folder. Return the results."""
+    heat, labels = session.takeArray(answer["heat"]), session.takeArray(answer["labels"])
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    try:
+        results = Results(volumeNode, anomalySegments.ensureSegmentation(volumeNode),
+                          heatMap.writeHeatMap(volumeNode, heat, answer["heat_unit"]),
+                          cogPoints.ensurePoints(volumeNode))
+        anomalySegments.writeSegments(results.segmentation, volumeNode, np.asarray(labels),
+                                      keepEdited=editedSegments != "replace")
+        cogPoints.writeCogPoints(results.points, volumeNode, answer["slices"])
+        results.record = recordOf(run, answer)
+        hierarchy.placeBesideInput(volumeNode, [results.segmentation, results.heat, results.points])
+    finally:
+        slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+    return results
+
+
+def recordOf(run, answer):
+    """Return what is remembered with the results: enough to decode again after the scene was loaded."""
+    kept = ("slice_axis", "n_slices", "n_lesions", "heat_unit", "slices", "run", "notes", "device")
+    return {**{name: answer[name] for name in kept},
+            "request": {"bankPath": run.bankPath, "model": run.model, "options": run.options, "preset": run.preset}}
+
+
+def runOfRecord(results):
+    """Return the run that made these results."""
+    return Run(**results.record["request"])
+
+
+def redecodeArguments(results, sliceIndex, lesion):
+    """Return the worker's arguments to decode one part from its points."""
+    ijk, labels = cogPoints.promptsOf(results.points, results.inputVolume, sliceIndex, lesion)
+    if 1 not in labels:
+        raise ModuleError(_("Slice {index} has no point inside lesion {lesion}. Add one.").format(
+            index=sliceIndex, lesion=lesion))
+    run = runOfRecord(results)
+    arguments = {**run.arguments(volumeKey(results.inputVolume)), "slice": sliceIndex, "points_ijk": ijk,
+                 "labels": labels}
+    if run.options.get("mask"):
+        arguments["mask"] = run.options["mask"]
+    return arguments
+
+
+def summaryOf(record):
+    """Return in a sentence what was found."""
+    found = [result for result in record["slices"] if result["findings"]]
+    if not found:
+        return _("No anomaly found in {count} slices.").format(count=len(record["slices"]))
+    return _("{lesions} anomalies on {found} of {count} slices.").format(
+        lesions=record["n_lesions"], found=len(found), count=len(record["slices"]))

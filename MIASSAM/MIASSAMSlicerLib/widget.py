@@ -1,0 +1,219 @@
+"""MIASSAMWidget: the panel. It binds parameters and events; the work is done by Jobs and PointCorrections."""
+
+import sys
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from . import sliceViews
+from .actions import PanelActions
+from .corrections import PointCorrections
+from .jobs import Jobs
+from .logic import MIASSAMLogic
+from .panelState import PanelState
+from .resultNodes import Results
+from .resultsTable import ResultsTable
+from .volumes import worldFromIjk
+
+
+class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The module's panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+        self._undoShortcut = None
+        self._shownOptions = None
+
+    def setup(self):
+        """Build the panel; nothing is installed, downloaded or computed here."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/MIASSAM.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = MIASSAMLogic()
+        self.state = PanelState(self.ui)
+        self.jobs = Jobs(self._onBusy, self.state.showProgress, self.state.log)
+        self.corrections = PointCorrections(self.jobs.redecode, self._onCorrectionMessage, self._onCorrected,
+                                            self._addsOutsidePoints)
+        self.table = ResultsTable(self.ui.resultsTable, self._onFindingChosen)
+        self.actions = PanelActions(self)
+        self._connectWidgets()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self._onSceneEndImport)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
+        self.showResults(None)
+        self.initializeParameterNode()
+
+    def _connectWidgets(self):
+        for button, slot in (
+                (self.ui.segmentButton, self.actions.onSegmentButton),
+                (self.ui.bankBrowseButton, self.actions.onBankBrowseButton),
+                (self.ui.buildBankButton, self.actions.onBuildBankButton),
+                (self.ui.checkpointBrowseButton, self.actions.onCheckpointBrowseButton),
+                (self.ui.downloadModelButton, self.actions.onDownloadModelButton),
+                (self.ui.loadSampleButton, self.actions.onLoadSampleButton),
+                (self.ui.installButton, self.actions.onInstallButton),
+                (self.ui.removeModelsButton, self.actions.onRemoveModelsButton),
+                (self.ui.addPointButton, self._onAddPointButton),
+                (self.ui.undoButton, self._onUndo),
+                (self.ui.editButton, self.actions.onEditButton)):
+            button.connect("clicked(bool)", slot)
+        self.ui.bankComboBox.connect("currentIndexChanged(int)", self._onBankChosen)
+
+    def cleanup(self):
+        """The application closes or the module is reloaded."""
+        self.corrections.watch(None)
+        self.corrections.removeObservers()
+        self.jobs.close()
+        self.logic.close()
+        self._removeShortcut()
+        self.removeObservers()
+
+    def enter(self):
+        self.initializeParameterNode()
+        self._addShortcut()
+
+    def exit(self):
+        self._removeShortcut()
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self._parameterNodeGuiTag = None
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+
+    def onReload(self):
+        """Load the packages anew, too."""
+        for name in [name for name in sys.modules if name.split(".")[0] in ("MIASSAMLib", "MIASSAMSlicerLib")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # Parameters and scene
+
+    @property
+    def parameters(self):
+        """The typed parameter node, None while a scene is being closed."""
+        return self._parameterNode
+
+    @property
+    def results(self):
+        """The results of the selected input; None where there are none."""
+        return self.corrections.results
+
+    def initializeParameterNode(self):
+        """Bind the scene's parameters, and choose the first volume where none is chosen."""
+        self._setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.inputVolume is None:
+            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if first is not None:
+                self._parameterNode.inputVolume = first
+
+    def _setParameterNode(self, parameterNode):
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+            self._onParametersChanged()
+
+    def _onSceneStartClose(self, _caller=None, _event=None):
+        self.jobs.cancel()
+        self.corrections.watch(None)
+        self._setParameterNode(None)
+
+    def _onSceneEndClose(self, _caller=None, _event=None):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+            self.showResults(None)
+
+    def _onSceneEndImport(self, _caller=None, _event=None):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+            self.showResults(Results.of(self._parameterNode.inputVolume))
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeRemoved(self, _caller, _event, node):
+        results = self.corrections.results
+        if results is not None and node in (results.inputVolume, results.segmentation, results.heat, results.points):
+            self.showResults(None)
+
+    def _onParametersChanged(self, _caller=None, _event=None):
+        parameters = self._parameterNode
+        if parameters is None:
+            return
+        self.state.showModel(parameters)
+        self.state.showBanks(parameters.bankPath)
+        self.state.showReadiness(parameters, self.jobs.isBusy)
+        current = self.corrections.results.inputVolume if self.corrections.results else None
+        if parameters.inputVolume is not current:
+            self.showResults(Results.of(parameters.inputVolume))
+        if self.corrections.results is not None:
+            sliceViews.setHeatOpacity(parameters.heatOpacity, self.corrections.results.heat)
+        self.actions.onOptionsChanged()
+
+    def _onBankChosen(self, index):
+        if self._parameterNode is not None:
+            self._parameterNode.bankPath = str(self.ui.bankComboBox.itemData(index) or "")
+
+    # Results and corrections
+
+    def showResults(self, results):
+        """Show these results, or that there are none, and watch their points."""
+        self.corrections.watch(results)
+        shown = self.corrections.results
+        self.table.show(shown.record if shown else {})
+        self.state.showResults(shown, False)
+
+    def _onBusy(self, isBusy):
+        self.state.showBusy(isBusy)
+        self.state.showReadiness(self._parameterNode, isBusy)
+
+    def _onFindingChosen(self, sliceIndex, finding):
+        sliceViews.jumpTo(worldFromIjk(self.corrections.results.inputVolume, finding["cog_ijk"]))
+        self.state.showStatus(_("Slice {index}, anomaly {lesion}.").format(index=sliceIndex, lesion=finding["lesion"]))
+
+    def _onCorrectionMessage(self, text):
+        self.state.showStatus(text)
+        self.state.log(text)
+
+    def _onCorrected(self):
+        self.state.showResults(self.corrections.results, len(self.corrections.undoStack) > 0)
+        if self.corrections.isBusy:
+            self.state.showStatus(_("Outlining again..."))
+        else:
+            self.state.showStatus("")
+
+    def _addsOutsidePoints(self):
+        isShiftHeld = bool(int(slicer.app.keyboardModifiers()) & int(qt.Qt.ShiftModifier))
+        return isShiftHeld or bool(self._parameterNode and self._parameterNode.addOutsidePoints)
+
+    def _onAddPointButton(self):
+        if self.corrections.results is not None:
+            sliceViews.startPlacing(self.corrections.results.points)
+
+    def _onUndo(self):
+        if self.corrections.undo():
+            self.state.showStatus(_("The last correction was taken back."))
+
+    def _addShortcut(self):
+        if self._undoShortcut is None:
+            window = slicer.util.mainWindow() or self.parent
+            self._undoShortcut = qt.QShortcut(qt.QKeySequence("Ctrl+Z"), window)
+            self._undoShortcut.connect("activated()", self._onUndo)
+
+    def _removeShortcut(self):
+        if self._undoShortcut is not None:
+            self._undoShortcut.setParent(None)
+            self._undoShortcut.deleteLater()
+            self._undoShortcut = None

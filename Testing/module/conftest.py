@@ -1,0 +1,87 @@
+"""Fixtures of the module's tests: one host per process, a clean scene and no swallowed exception per test."""
+
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULE_FOLDER = REPOSITORY / "MIASSAM"
+FAKE_WORKER = REPOSITORY / "Testing" / "slicer_host" / "fakeWorker.py"
+
+
+def fakeWorkerCommand(exchangeFolder):
+    from MIASSAMSlicerLib.workerSession import consolePython
+
+    return [consolePython(), "-u", str(FAKE_WORKER), str(MODULE_FOLDER), str(exchangeFolder)]
+
+
+@pytest.fixture(scope="session")
+def host():
+    from slicer_host import startHost
+
+    return startHost()
+
+
+@pytest.fixture(scope="session")
+def script(host):
+    """The entry file, loaded as Slicer loads it."""
+    return host.loadModule(MODULE_FOLDER / "MIASSAM.py")
+
+
+@pytest.fixture(autouse=True)
+def noSwallowedException(monkeypatch):
+    """Exceptions in slots and observers only reach sys.excepthook; here they fail the test."""
+    raised = []
+    monkeypatch.setattr(sys, "excepthook", lambda *details: raised.append("".join(traceback.format_exception(*details))))
+    yield raised
+    assert not raised, "\n".join(raised)
+
+
+@pytest.fixture
+def scene(host, script):
+    import slicer
+
+    yield slicer.mrmlScene
+    slicer.mrmlScene.Clear(0)
+
+
+@pytest.fixture
+def logic(scene, script):
+    """The logic on the fake worker."""
+    from MIASSAMSlicerLib.workerBlocking import BlockingWorker
+
+    logic = script.MIASSAMLogic(BlockingWorker(fakeWorkerCommand))
+    yield logic
+    logic.close()
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """A folder that the fake worker takes for a bank."""
+    folder = tmp_path / "Brain.bank"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+def spots(shape=(6, 40, 50)):
+    """Voxels (K, J, I): grey 50, a bright spot on slices 2 and 3 left, one on slice 3 right."""
+    voxels = np.full(shape, 50, np.float32)
+    voxels[2:4, 10:16, 8:14] = 200
+    voxels[3, 25:30, 36:42] = 220
+    return voxels
+
+
+def addVolume(voxels=None, ijkToRas=None, name="Patient"):
+    import slicer
+
+    return slicer.util.addVolumeFromArray(spots() if voxels is None else voxels,
+                                          np.eye(4) if ijkToRas is None else ijkToRas, name)
+
+
+@pytest.fixture
+def volume(scene):
+    return addVolume()

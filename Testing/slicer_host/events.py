@@ -1,0 +1,45 @@
+"""Let the event loop run while a test waits, and note how long it was blocked."""
+
+import time
+
+from PySide6 import QtCore, QtWidgets
+
+
+class StillWaiting(AssertionError):
+    """What a test waited for did not happen."""
+
+
+def waitFor(condition, seconds=15.0, what=""):
+    """Process events until ``condition()`` holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise StillWaiting(f"waited {seconds} s for {what or condition}")
+        QtWidgets.QApplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
+        time.sleep(0.002)
+
+
+def settle(seconds=0.05):
+    """Process events for a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QtWidgets.QApplication.processEvents(QtCore.QEventLoop.AllEvents, 10)
+
+
+class BlockMeter:
+    """The longest time the event loop did not get a turn, as a 5 ms timer sees it."""
+
+    def __enter__(self):
+        self.longest, self._last = 0.0, time.monotonic()
+        self._timer = QtCore.QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(5)
+        return self
+
+    def _tick(self):
+        now = time.monotonic()
+        self.longest, self._last = max(self.longest, now - self._last), now
+
+    def __exit__(self, *_details):
+        self._tick()
+        self._timer.stop()
