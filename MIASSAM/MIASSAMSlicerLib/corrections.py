@@ -41,6 +41,7 @@ class PointCorrections(VTKObservationMixin):
         self.addObserver(points, kind.PointEndInteractionEvent, self._onPointsReleased)
         self.addObserver(points, kind.PointPositionDefinedEvent, self._onPointsReleased)
         self.addObserver(points, kind.PointRemovedEvent, self._onPointsReleased)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndBatchProcessEvent, self._onBatchEnd)
 
     @property
     def isBusy(self):
@@ -61,13 +62,18 @@ class PointCorrections(VTKObservationMixin):
         return True
 
     def _onPointsReleased(self, _caller=None, _event=None):
-        if self._isWriting or self.results is None:
+        if self._isWriting or self.results is None or slicer.mrmlScene.IsBatchProcessing():
             return
         before = dict(self._known)
         with _Writing(self):
             touched = self._acceptPoints(before)
         for part in sorted(touched):
             self._correct(part, before)
+
+    def _onBatchEnd(self, _caller=None, _event=None):
+        """A run or a scene event has written the points: that was no correction."""
+        if self.results is not None:
+            self._known = cogPoints.snapshot(self.results.points)
 
     def _acceptPoints(self, before):
         """Check every point against what was known; return the (slice, lesion) parts they touch."""

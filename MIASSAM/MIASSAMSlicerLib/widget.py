@@ -86,10 +86,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self):
         self._removeShortcut()
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._setParameterNode(None)
 
     def onReload(self):
         """Load the packages anew, too."""
@@ -120,11 +117,12 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _setParameterNode(self, parameterNode):
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent,
+                                self._onParametersChanged)
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+            self.addObserver(parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
             self._onParametersChanged()
 
     def _onSceneStartClose(self, _caller=None, _event=None):

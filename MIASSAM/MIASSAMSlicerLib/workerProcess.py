@@ -5,7 +5,7 @@ from collections import deque
 import qt
 from slicer.i18n import tr as _
 
-from .errors import RunCancelled
+from .errors import RunCancelled, WorkerError
 from .workerBlocking import endedText
 from .workerSession import WorkerSession, _ignore, workerCommand
 
@@ -98,11 +98,11 @@ class ProcessWorker:
             self._forget(endedText("-", [self._process.errorString()]))
 
     def _forget(self, text):
-        from .errors import WorkerError
-
         if self._process is None:
             return
-        session, self._session, self._process = self._session, None, None
+        process, session = self._process, self._session
+        self._process, self._session = None, None
+        _deleteLater(process)
         session.close()
         session.fail(WorkerError(text))
 
@@ -112,5 +112,11 @@ class ProcessWorker:
         process.closeWriteChannel()
         process.kill()
         process.waitForFinished(1000)
+        _deleteLater(process)
         session.close()
         session.fail(error)
+
+
+def _deleteLater(process):
+    """Let go of a QProcess only after the signal that told of its end has returned."""
+    qt.QTimer.singleShot(0, lambda: process.deleteLater())

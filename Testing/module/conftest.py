@@ -49,6 +49,15 @@ def scene(host, script):
 
 
 @pytest.fixture
+def views(host, scene):
+    """Red, Yellow, Green and a 3-D view, drawn off screen."""
+    from slicer_host.application import closeViews, openViews
+
+    yield openViews(host.application)
+    closeViews(host.application)
+
+
+@pytest.fixture
 def logic(scene, script):
     """The logic on the fake worker."""
     from MIASSAMSlicerLib.workerBlocking import BlockingWorker

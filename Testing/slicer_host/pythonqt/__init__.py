@@ -1,5 +1,6 @@
 """Build the flat ``qt`` module that PythonQt gives Slicer's scripts, on PySide6 and off screen."""
 
+import ctypes
 import enum
 import os
 import sys
@@ -20,6 +21,7 @@ def installQt():
     """Put ``qt`` into ``sys.modules`` and start the one QApplication."""
     if "qt" in sys.modules:
         return sys.modules["qt"]
+    _keepNoneAlive()
     module = types.ModuleType("qt")
     for part in (QtCore, QtGui, QtWidgets):  # dir(), since PySide fills its modules lazily
         module.__dict__.update({name: getattr(part, name) for name in dir(part)
@@ -41,16 +43,19 @@ def _giveManners(module):
     base = QtCore.QObject
     base.name = property(lambda self: self.property("objectName"),
                          lambda self, value: self.setProperty("objectName", value))
+    lookUp = _lookUpOf(base)
     for kind in objects:  # generated classes carry their own slot for setattr
         kind.__setattr__ = properties.setAttribute
-    _replaceLookup(base)
+    for kind in (base, QtCore.QProcess):  # QProcess has two bases and does not inherit the lookup
+        kind.__getattribute__ = lookUp
     base.className = lambda self: self.metaObject().className()
     base.delete = lambda self: self.deleteLater()
+    QtCore.QTimer.singleShot = staticmethod(_singleShot)
     for kind in [module.Qt, *kinds]:
         _numberEnums(kind)
 
 
-def _replaceLookup(base):
+def _lookUpOf(base):
     """shiboken treats connect and disconnect specially, so they are replaced where they are looked up."""
     original = base.__getattribute__
 
@@ -64,7 +69,24 @@ def _replaceLookup(base):
             return signals.BoundSignal(value, signals.arityOf(self, name))
         return value
 
-    base.__getattribute__ = lookUp
+    return lookUp
+
+
+_waitingTimers = set()
+
+
+def _singleShot(milliseconds, slot):
+    """PySide's own goes through the connect that was replaced above."""
+    timer = QtCore.QTimer()
+    timer.setSingleShot(True)
+
+    def fire():
+        _waitingTimers.discard(timer)
+        slot()
+
+    timer.timeout.connect(fire)
+    _waitingTimers.add(timer)
+    timer.start(milliseconds)
 
 
 def _numberEnums(namespace):
@@ -74,6 +96,15 @@ def _numberEnums(namespace):
         if isinstance(value, type) and issubclass(value, enum.Enum) and not issubclass(value, int):
             value.__int__ = lambda member: member.value
             value.__index__ = lambda member: member.value
+
+
+def _keepNoneAlive():
+    """PySide6 6.12 drops one reference to None with each void call (seen with sys.getrefcount).
+
+    From Python 3.12 on None is immortal; before that its count reaches zero and the process aborts.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
 
 def _useTemporarySettings():
