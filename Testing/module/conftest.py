@@ -35,7 +35,11 @@ def script(host):
 def noSwallowedException(monkeypatch):
     """Exceptions in slots and observers only reach sys.excepthook; here they fail the test."""
     raised = []
-    monkeypatch.setattr(sys, "excepthook", lambda *details: raised.append("".join(traceback.format_exception(*details))))
+
+    def keep(*details):
+        raised.append("".join(traceback.format_exception(*details)))
+
+    monkeypatch.setattr(sys, "excepthook", keep)
     yield raised
     assert not raised, "\n".join(raised)
 

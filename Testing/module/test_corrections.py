@@ -59,11 +59,16 @@ def test_a_dragged_point_outlines_its_part_again_and_nothing_else(segmented):
 
 
 def test_it_is_outlined_once_and_only_on_release(segmented, monkeypatch):
-    asked = []
-    worker = segmented.jobs.worker
-    ask = worker.ask
-    monkeypatch.setattr(worker, "ask", lambda verb, *details, **named: asked.append(verb) or ask(verb, *details, **named))
     from MIASSAMSlicerLib import volumes
+
+    asked, worker = [], segmented.jobs.worker
+    ask = worker.ask
+
+    def countedAsk(verb, *details, **named):
+        asked.append(verb)
+        return ask(verb, *details, **named)
+
+    monkeypatch.setattr(worker, "ask", countedAsk)
 
     for x in range(11, 20):
         segmented.results.points.SetNthControlPointPositionWorld(

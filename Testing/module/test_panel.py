@@ -50,9 +50,9 @@ def segment(panel):
 
 
 def test_opening_does_nothing_but_show_the_panel(host, script, scene, quietDialogs):
-    start = time.monotonic()
+    start = time.process_time()
     widget = host.openWidget(script, "MIASSAM")
-    assert time.monotonic() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert not widget.jobs.worker.isRunning and widget.logic.worker.processId is None
     assert not quietDialogs
     host.closeWidget("MIASSAM")
@@ -287,7 +287,8 @@ def test_leaving_and_coming_back_keeps_the_results(ready):
 def test_reload_forgets_the_packages(host, ready, monkeypatch):
     import sys
 
-    kept = {name: each for name, each in sys.modules.items() if name.split(".")[0] in ("MIASSAMLib", "MIASSAMSlicerLib")}
+    ours = ("MIASSAMLib", "MIASSAMSlicerLib")
+    kept = {name: each for name, each in sys.modules.items() if name.split(".")[0] in ours}
     monkeypatch.setattr(slicer.util, "reloadScriptedModule", lambda name: None)
     ready.onReload()
     forgotten = [name for name in kept if name not in sys.modules]

@@ -12,12 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 
-import numpy as np  # noqa: E402
-
-from MIASSAMLib.errors import BankError, InputError  # noqa: E402
-from MIASSAMLib.worker.channel import Channel  # noqa: E402
-from MIASSAMLib.worker.messages import PROTOCOL_VERSION  # noqa: E402
-from MIASSAMLib.worker.server import serve  # noqa: E402
+import numpy as np
+from MIASSAMLib.errors import BankError, InputError
+from MIASSAMLib.worker.channel import Channel
+from MIASSAMLib.worker.messages import PROTOCOL_VERSION
+from MIASSAMLib.worker.server import serve
 
 THRESHOLD = 150.0
 HALF_SIDE = 2

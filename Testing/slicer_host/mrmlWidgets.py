@@ -2,7 +2,7 @@
 
 import slicer
 from PySide6 import QtCore, QtWidgets
-from PySide6.QtCore import Property, Signal
+from PySide6.QtCore import Signal
 
 from .ctkWidgets import ctkSliderWidget, storedProperty
 from .pythonqt import standIn

@@ -12,7 +12,6 @@ def main(arguments: list[str] | None = None) -> int:
     from .channel import Channel
     from .messages import PROTOCOL_VERSION
     from .server import serve
-
     from .verbs import Verbs
 
     serve(Verbs().table(), Channel.on_standard_streams(folder), {"protocol": PROTOCOL_VERSION})

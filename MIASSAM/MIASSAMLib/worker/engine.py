@@ -75,7 +75,9 @@ class Engine:
         prepared = session.prepare(session.volume)
         index = int(arguments["slice"])
         if not 0 <= index < prepared.plane.n_slices:
-            raise InputError(f"slice {index} is not in the volume, which has slices 0 to {prepared.plane.n_slices - 1}")
+            raise InputError(
+                f"slice {index} is not in the volume, which has slices 0 to {prepared.plane.n_slices - 1}"
+            )
         xy = np.array([prepared.plane.slice_xy(np.asarray(ijk, float))[1] for ijk in arguments["points_ijk"]])
         encoded = next(session.encode(prepared, [index]))
         mask = arguments.get("mask") or session.config.mask
@@ -141,7 +143,9 @@ class Engine:
         return self._banks[f"{path}:{digest}"]
 
     def _forget_sessions(self, key: str = "", keep: str = "") -> None:
-        kept = {name: each for name, each in self._sessions.items() if name[0] != key and (not keep or name[0] == keep)}
+        kept = {
+            name: each for name, each in self._sessions.items() if name[0] != key and (not keep or name[0] == keep)
+        }
         self._sessions = kept
 
 

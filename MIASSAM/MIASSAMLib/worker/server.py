@@ -77,4 +77,3 @@ def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) ->
         call.log(traceback.format_exc())
         text = f"unexpected {type(error).__name__}: {error}; the log has the details"
         call.finish("error", error="InternalError", text=text)
-

@@ -9,10 +9,10 @@ import types
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+from PySide6 import QtCore, QtGui, QtWidgets
 
-from . import properties, signals  # noqa: E402
-from .uiLoader import CUSTOM_WIDGETS, QUiLoader, standIn  # noqa: E402
+from . import properties, signals
+from .uiLoader import CUSTOM_WIDGETS, QUiLoader, standIn
 
 __all__ = ["CUSTOM_WIDGETS", "installQt", "standIn"]
 

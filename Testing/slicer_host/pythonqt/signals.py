@@ -42,10 +42,7 @@ class BoundSignal:
     def disconnect(self, slot=None):
         if slot is None:
             return self._native.disconnect()
-        for entry in list(self._connections):
-            if entry[0] == slot and self._drop(entry):
-                return True
-        return False
+        return any(entry[0] == slot and self._drop(entry) for entry in list(self._connections))
 
     def _drop(self, entry):
         try:

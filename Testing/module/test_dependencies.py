@@ -1,0 +1,151 @@
+"""The install flow on Slicer 5.10 and 5.12: accepted, declined, failed, offline; nothing happens unasked."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+import slicer
+
+
+@pytest.fixture
+def flow(script, monkeypatch):
+    """The dependencies module on a fresh Slicer, with a PyTorch extension that records."""
+    from MIASSAMSlicerLib import dependencies
+
+    state = types.SimpleNamespace(installed=set(), asked=[], torchCalls=[], gpu=False, torchWorks=True, module=dependencies,
+                                  answer=True, failing=set())
+    monkeypatch.setattr(dependencies, "_isInstalled", lambda name: name in state.installed)
+    monkeypatch.setattr(dependencies, "_isMet", lambda requirement: requirement.name in state.installed)
+    monkeypatch.setattr(dependencies.importlib.util, "find_spec",
+                        lambda name: "spec" if {"faiss-cpu", "faiss-gpu-cu12"} & state.installed else None)
+    monkeypatch.setattr(dependencies, "hasNvidiaGpu", lambda: state.gpu)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", _torchExtension(state))
+    return state
+
+
+def _torchExtension(state):
+    class PyTorchUtilsLogic:
+        def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
+            state.torchCalls.append((askConfirmation, torchVersionRequirement))
+            if state.torchWorks:
+                state.installed |= {"torch", "torchvision"}
+                return object()
+            return None
+
+    return types.SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic)
+
+
+def confirming(state):
+    def confirm(text):
+        state.asked.append(text)
+        return state.answer
+    return confirm
+
+
+@pytest.fixture(params=["5.10", "5.12"])
+def pip(flow, monkeypatch, request):
+    """Record what pip is asked, by the function of that Slicer version."""
+    calls = []
+
+    def install(requirement, constraints):
+        calls.append((requirement, constraints))
+        name = requirement.split(">=")[0].split("==")[0]
+        if name in flow.failing:
+            raise subprocess.CalledProcessError(1, "pip")
+        flow.installed.add(name)
+
+    if request.param == "5.12":
+        packaging = types.SimpleNamespace(
+            pip_ensure=lambda requirement, constraints=None, **options: install(str(requirement), constraints))
+        monkeypatch.setattr(flow.module, "_slicerPackaging", lambda: packaging)
+    else:
+        monkeypatch.setattr(flow.module, "_slicerPackaging", lambda: None)
+        monkeypatch.setattr(slicer.util, "pip_install", lambda arguments: install(arguments[2], arguments[1]))
+    return calls
+
+
+def test_one_question_names_packages_and_size(flow, pip):
+    assert flow.module.ensurePackages(confirming(flow))
+    assert len(flow.asked) == 1
+    for word in ("torch", "segment-anything", "faiss-cpu", "MB"):
+        assert word in flow.asked[0]
+    assert flow.torchCalls == [(False, flow.module.TORCH_REQUIREMENT)], "torch only through the PyTorch extension"
+    assert [requirement.split("=")[0].rstrip(">") for requirement, _ in pip] == [
+        "segment-anything", "platformdirs", "faiss-cpu"]
+    assert all(constraints for _, constraints in pip), "numpy and SimpleITK are held"
+    assert not flow.module.ensurePackages(confirming(flow)), "the second click finds everything there"
+    assert len(flow.asked) == 1
+
+
+def test_declining_changes_nothing(flow, pip):
+    flow.answer = False
+    with pytest.raises(flow.module.MissingPackagesError, match="Nothing was changed"):
+        flow.module.ensurePackages(confirming(flow))
+    assert pip == [] and flow.torchCalls == [] and flow.installed == set()
+
+
+def test_a_failed_install_names_package_and_next_step(flow, pip):
+    flow.failing = {"segment-anything"}
+    with pytest.raises(flow.module.MissingPackagesError) as raised:
+        flow.module.ensurePackages(confirming(flow))
+    assert "segment-anything==1.0 could not be installed" in str(raised.value)
+    assert "internet connection" in str(raised.value) and "again" in str(raised.value)
+
+
+def test_a_failed_torch_stops_before_the_rest(flow, pip):
+    flow.torchWorks = False
+    with pytest.raises(flow.module.MissingPackagesError, match="torch could not be installed"):
+        flow.module.ensurePackages(confirming(flow))
+    assert pip == []
+
+
+def test_a_missing_pytorch_extension_is_named(flow, pip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(flow.module.MissingPackagesError, match="Extensions Manager"):
+        flow.module.ensurePackages(confirming(flow))
+
+
+def test_where_nobody_can_be_asked_it_fails_fast(flow, pip):
+    with pytest.raises(flow.module.MissingPackagesError, match="Install required packages"):
+        flow.module.ensurePackages(None)
+    assert pip == [] and flow.torchCalls == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="faiss-gpu has wheels for Linux only")
+def test_a_gpu_gets_faiss_gpu_and_falls_back(flow, pip):
+    flow.gpu = True
+    said = []
+    flow.failing = {"faiss-gpu-cu12"}
+    flow.module.ensurePackages(confirming(flow), said.append)
+    assert [requirement.split(">")[0] for requirement, _ in pip][-2:] == ["faiss-gpu-cu12", "faiss-cpu"]
+    assert any("taking faiss-cpu" in text for text in said)
+
+
+def test_constraints_hold_what_slicer_brings():
+    import importlib.metadata
+
+    from MIASSAMSlicerLib import dependencies
+
+    path = dependencies._constraintsFile()
+    lines = path.read_text().splitlines()
+    path.unlink()
+    assert f"numpy=={importlib.metadata.version('numpy')}" in lines
+    assert any(line.startswith("SimpleITK==") for line in lines)
+
+
+def test_the_requirements_file_never_names_torch():
+    from MIASSAMSlicerLib import dependencies
+
+    assert [each.name for each in dependencies._fileRequirements()] == ["segment-anything", "platformdirs"]
+
+
+def test_everything_here_is_installed_without_importing_it():
+    program = ("import sys; sys.path[:0] = {paths!r}\nfrom slicer_host import startHost; startHost()\n"
+               "from MIASSAMSlicerLib import dependencies\nprint(dependencies.missingPackages(), 'torch' in sys.modules,"
+               " 'faiss' in sys.modules)")
+    from .conftest import MODULE_FOLDER, REPOSITORY
+
+    done = subprocess.run([sys.executable, "-c", program.format(paths=[str(REPOSITORY / "Testing"), str(MODULE_FOLDER)])],
+                          capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] False False"

@@ -1,0 +1,56 @@
+"""Every text that a user reads goes through ``_()``, with named placeholders and no f-string inside."""
+
+import ast
+import re
+
+import pytest
+
+from .conftest import MODULE_FOLDER
+
+FILES = [MODULE_FOLDER / "MIASSAM.py", *sorted((MODULE_FOLDER / "MIASSAMSlicerLib").glob("*.py"))]
+USER_CALLS = {"errorDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay", "infoDisplay", "warningDisplay",
+              "showStatus", "ModuleError", "MissingPackagesError", "EditedSegmentsError", "RunCancelled",
+              "setWindowTitle", "QLabel", "SetTitleText", "getExistingDirectory", "_onMessage"}
+USER_ATTRIBUTES = {"text", "toolTip", "title", "helpText", "acknowledgementText"}
+
+
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def hasWords(node):
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"[A-Za-z]{2}", node.value)
+
+
+def bareTexts(tree):
+    """Return literal texts handed to a user-facing call or attribute without ``_()``."""
+    bare = []
+    for node in ast.walk(tree):
+        values = []
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            values = [*node.args, *(each.value for each in node.keywords)] if name in USER_CALLS else []
+        elif isinstance(node, ast.Assign) and any(
+                isinstance(target, ast.Attribute) and target.attr in USER_ATTRIBUTES for target in node.targets):
+            values = [node.value]
+        bare += [ast.unparse(value) for value in values
+                 if hasWords(value) or (isinstance(value, ast.JoinedStr) and any(map(hasWords, value.values)))]
+    return bare
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_user_texts_are_translatable(path):
+    assert bareTexts(parsed(path)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_translated_texts_are_plain_literals_with_named_placeholders(path):
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_":
+            assert len(node.args) == 1 and isinstance(node.args[0], ast.Constant), ast.unparse(node)
+            assert "{}" not in node.args[0].value
+
+
+def test_the_check_sees_a_bare_text():
+    assert bareTexts(ast.parse('label.text = "Hello"')) and bareTexts(ast.parse('showStatus(f"Slice {n} done")'))
+    assert not bareTexts(ast.parse('label.text = _("Hello")'))
