@@ -85,14 +85,16 @@ def writeSegments(segmentation, inputVolume, labelsKji, keepEdited):
             vtkSegmentation.GetSegment(segmentID).RemoveTag(LESION_TAG)  # now the user's own
         else:
             vtkSegmentation.RemoveSegment(segmentID)
-    for lesion in range(1, int(labelsKji.max(initial=0)) + 1):
-        writeSegment(segmentation, addLesionSegment(segmentation, lesion), inputVolume, labelsKji == lesion)
+    count = int(labelsKji.max(initial=0))
+    for lesion in range(1, count + 1):
+        segmentID = addLesionSegment(segmentation, lesion, isOnly=count == 1)
+        writeSegment(segmentation, segmentID, inputVolume, labelsKji == lesion)
 
 
-def addLesionSegment(segmentation, lesion):
+def addLesionSegment(segmentation, lesion, isOnly=False):
     """Add an empty segment for a lesion and return its id."""
     vtkSegmentation = segmentation.GetSegmentation()
-    name = _("Anomaly {number}").format(number=lesion)
+    name = _("Anomaly") if isOnly else _("Anomaly {number}").format(number=lesion)
     segmentID = vtkSegmentation.AddEmptySegment(
         vtkSegmentation.GenerateUniqueSegmentID(f"MIASSAM_{lesion}"), name, _COLORS[(lesion - 1) % len(_COLORS)])
     segment = vtkSegmentation.GetSegment(segmentID)

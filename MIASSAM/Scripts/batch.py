@@ -1,0 +1,21 @@
+"""Segment many volumes in Slicer without its window.
+
+Slicer --no-main-window --python-script MIASSAM/Scripts/batch.py -- INPUT... --bank NAME.bank --output DIR [options]
+
+Takes the options of ``miassam segment``. Never opens a dialog. A bad input is one failed row of cases.csv and the
+others go on. Exit code: 0 all done, 1 some failed, 2 wrong use or packages missing.
+On Linux Slicer needs an X server even without its window: run it under ``xvfb-run``.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from MIASSAMSlicerLib.batchRun import main
+
+if __name__ == "__main__":
+    import slicer
+
+    exitCode = main(sys.argv[1:])
+    slicer.util.exit(exitCode)

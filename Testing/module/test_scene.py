@@ -1,0 +1,89 @@
+"""Save, close, load: inputs, heat map, points and their slices come back, and correcting works again."""
+
+import numpy as np
+import pytest
+import slicer
+from slicer_host.events import settle, waitFor
+
+from .test_corrections import LEFT_3, drag, segmented, voxelsOf, waitUntilDone  # noqa: F401
+from .test_panel import panel, quietDialogs, ready, segment  # noqa: F401
+
+
+def reload(folder):
+    """Save the scene as a bundle, close it and load the bundle."""
+    path = folder / "scene.mrb"
+    slicer.util.saveScene(str(path))
+    assert path.is_file(), "a save's return value is no proof"
+    slicer.mrmlScene.Clear(0)
+    settle()
+    assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    slicer.util.loadScene(str(path))
+    settle()
+
+
+@pytest.fixture
+def reloaded(segmented, tmp_path):  # noqa: F811
+    """The panel with results whose scene was saved, closed and loaded; also what it was before."""
+    before = {"voxels": voxelsOf(segmented), "record": segmented.results.record,
+              "heat": slicer.util.arrayFromVolume(segmented.results.heat).copy(),
+              "range": segmented.results.heat.GetDisplayNode().GetLowerThreshold()}
+    segmented.parameters.heatOpacity = 0.3
+    reload(tmp_path)
+    segmented.initializeParameterNode()
+    return segmented, before
+
+
+def test_everything_comes_back(reloaded):
+    panel, before = reloaded  # noqa: F811
+    assert panel.results is not None and panel.results.inputVolume.GetName() == "Patient"
+    assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), before["voxels"]))
+    assert np.array_equal(slicer.util.arrayFromVolume(panel.results.heat), before["heat"])
+    assert panel.results.record == before["record"]
+    assert panel.ui.resultsTable.rowCount == 3
+    assert panel.parameters.heatOpacity == 0.3
+
+
+def test_the_heat_map_keeps_its_colors_and_threshold(reloaded):
+    panel, before = reloaded  # noqa: F811
+    display = panel.results.heat.GetDisplayNode()
+    assert display.GetLowerThreshold() == before["range"] and display.GetApplyThreshold()
+    colors = display.GetColorNode()
+    assert colors.GetName() == "MIASSAM heat" and colors.GetNumberOfColors() == 256
+    color = [0.0] * 4
+    colors.GetColor(255, color)
+    assert color[0] > 0.95 and color[1] > 0.9
+
+
+def test_points_keep_their_slices(reloaded):
+    from MIASSAMSlicerLib import cogPoints
+
+    panel, _before = reloaded  # noqa: F811
+    links = [cogPoints.linkOf(panel.results.points, index) for index in range(3)]
+    assert [(link.sliceIndex, link.lesion) for link in links] == [(2, 1), (3, 1), (3, 2)]
+
+
+def test_a_drag_works_again_and_only_its_slice_is_encoded(reloaded):
+    panel, before = reloaded  # noqa: F811
+    panel.jobs.close()  # the embeddings are gone with the process
+    answers = []
+    take = panel.corrections._finish
+    panel.corrections._finish = lambda part, old, thin: answers.append(part) or take(part, old, thin)
+    drag(panel, LEFT_3, (20, 30, 3))
+    waitUntilDone(panel)
+    after = voxelsOf(panel)
+    assert answers == [(3, 1)]
+    assert after[0][3, 28:33, 18:23].all()
+    assert np.array_equal(np.delete(after[0], 3, 0), np.delete(before["voxels"][0], 3, 0))
+    assert np.array_equal(after[1], before["voxels"][1])
+
+
+def test_segmenting_again_after_loading_replaces_the_results(reloaded, bank):
+    panel, _before = reloaded  # noqa: F811
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    panel.parameters.bankPath = str(bank)
+    panel.ui.segmentButton.click()
+    waitFor(lambda: panel.jobs.isBusy)
+    waitFor(lambda: not panel.jobs.isBusy)
+    settle()
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert voxelsOf(panel)[0].sum() == 72
