@@ -53,9 +53,13 @@ class PanelActions:
         names = anomalySegments.editedSegmentNames(results.segmentation, volumeNode) if results else []
         if not names:
             return "keep"
-        replaces = slicer.util.confirmYesNoDisplay(_(
-            "These segments were edited: {names}. Replace them by the new result? 'No' keeps them beside the new "
-            "segments.").format(names=", ".join(names)), windowTitle=_("MIAS-SAM"))
+        replaces = slicer.util.confirmYesNoDisplay(
+            _(
+                "These segments were edited: {names}. Replace them by the new result? 'No' keeps them beside the new "
+                "segments."
+            ).format(names=", ".join(names)),
+            windowTitle=_("MIAS-SAM"),
+        )
         return "replace" if replaces else "keep"
 
     def _onSegmented(self, results):
@@ -88,14 +92,18 @@ class PanelActions:
     # Memory banks
 
     def onBankBrowseButton(self):
-        path = qt.QFileDialog.getExistingDirectory(self.panel.parent, _("Choose a memory bank (NAME.bank)"),
-                                                   str(banks.bankFolder()))
+        path = qt.QFileDialog.getExistingDirectory(
+            self.panel.parent, _("Choose a memory bank (NAME.bank)"), str(banks.bankFolder())
+        )
         if path:
             self.panel.parameters.bankPath = str(path)
 
     def onBuildBankButton(self):
-        volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-                   if node.GetAttribute("MIASSAM.Result") is None and not node.IsA("vtkMRMLLabelMapVolumeNode")]
+        volumes = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if node.GetAttribute("MIASSAM.Result") is None and not node.IsA("vtkMRMLLabelMapVolumeNode")
+        ]
         if not volumes:
             self.state.showStatus(_("Load volumes of normal anatomy first; a memory bank is built from them."))
             return
@@ -110,14 +118,16 @@ class PanelActions:
         folder = banks.bankFolder()
         folder.mkdir(parents=True, exist_ok=True)
         options = {"modality": modality, "anatomy": anatomy}
-        arguments = bankArguments(self.jobs.worker.session, volumes, folder / f"{name}.bank",
-                                  modelOf(self.panel.parameters), {}, options)
+        arguments = bankArguments(
+            self.jobs.worker.session, volumes, folder / f"{name}.bank", modelOf(self.panel.parameters), {}, options
+        )
         self.jobs.start("build_bank", arguments, self._onBankBuilt, self._onFailure)
 
     def _onBankBuilt(self, answer):
         self.panel.parameters.bankPath = answer["path"]
-        self.state.showStatus(_("The memory bank was built from {count} normal slices.").format(
-            count=answer["n_slices"]))
+        self.state.showStatus(
+            _("The memory bank was built from {count} normal slices.").format(count=answer["n_slices"])
+        )
 
     # Samples, models, packages
 
@@ -144,10 +154,14 @@ class PanelActions:
 
     def onDownloadModelButton(self):
         model = self.panel.parameters.model
-        if slicer.util.confirmOkCancelDisplay(_("Download {model} from the servers of its authors? It is verified and "
-                                                "kept in your user folder.").format(model=model.label())):
-            self._guarded(lambda: self.jobs.start("fetch_model", {"name": model.value}, self._onModelFetched,
-                                                  self._onFailure))
+        if slicer.util.confirmOkCancelDisplay(
+            _("Download {model} from the servers of its authors? It is verified and kept in your user folder.").format(
+                model=model.label()
+            )
+        ):
+            self._guarded(
+                lambda: self.jobs.start("fetch_model", {"name": model.value}, self._onModelFetched, self._onFailure)
+            )
 
     def _onModelFetched(self, answer):
         self.state.showStatus(_("The model is ready: {path}").format(path=answer["path"]))
@@ -173,7 +187,8 @@ class PanelActions:
 
     def _ensurePackages(self):
         return dependencies.ensurePackages(
-            lambda text: slicer.util.confirmOkCancelDisplay(text, windowTitle=_("MIAS-SAM")), self._say)
+            lambda text: slicer.util.confirmOkCancelDisplay(text, windowTitle=_("MIAS-SAM")), self._say
+        )
 
     def _say(self, text):
         self.state.showStatus(text)

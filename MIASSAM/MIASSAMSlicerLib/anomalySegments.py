@@ -13,8 +13,10 @@ from .resultNodes import SEGMENTATION, ensureResultNode, followTransform
 
 LESION_TAG = "MIASSAM.Lesion"
 DIGEST_TAG = "MIASSAM.Digest"
-TERMINOLOGY = ("Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure"
-               "~SCT^4147007^Mass~^^~Anatomic codes - DICOM master list~^^~^^")
+TERMINOLOGY = (
+    "Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure"
+    "~SCT^4147007^Mass~^^~Anatomic codes - DICOM master list~^^~^^"
+)
 _COLORS = ((0.10, 0.85, 0.95), (0.60, 0.95, 0.25), (0.95, 0.45, 0.95), (0.30, 0.55, 1.00), (0.95, 0.95, 0.30))
 
 
@@ -64,8 +66,11 @@ def isEdited(segmentation, segmentID, inputVolume):
 def editedSegmentNames(segmentation, inputVolume):
     """Return the names of this module's segments that the user has changed."""
     vtkSegmentation = segmentation.GetSegmentation()
-    return [vtkSegmentation.GetSegment(segmentID).GetName() for segmentID in ownSegments(segmentation).values()
-            if isEdited(segmentation, segmentID, inputVolume)]
+    return [
+        vtkSegmentation.GetSegment(segmentID).GetName()
+        for segmentID in ownSegments(segmentation).values()
+        if isEdited(segmentation, segmentID, inputVolume)
+    ]
 
 
 def refuseEdited(segmentation, inputVolume):
@@ -73,8 +78,12 @@ def refuseEdited(segmentation, inputVolume):
     names = editedSegmentNames(segmentation, inputVolume)
     if names:
         raise EditedSegmentsError(
-            _("These segments were edited: {names}. Choose whether to keep them beside the new ones or to replace "
-              "them (scripts: editedSegments='keep' or 'replace').").format(names=", ".join(names)), names)
+            _(
+                "These segments were edited: {names}. Choose whether to keep them beside the new ones or to replace "
+                "them (scripts: editedSegments='keep' or 'replace')."
+            ).format(names=", ".join(names)),
+            names,
+        )
 
 
 def writeSegments(segmentation, inputVolume, labelsKji, keepEdited):
@@ -96,7 +105,8 @@ def addLesionSegment(segmentation, lesion, isOnly=False):
     vtkSegmentation = segmentation.GetSegmentation()
     name = _("Anomaly") if isOnly else _("Anomaly {number}").format(number=lesion)
     segmentID = vtkSegmentation.AddEmptySegment(
-        vtkSegmentation.GenerateUniqueSegmentID(f"MIASSAM_{lesion}"), name, _COLORS[(lesion - 1) % len(_COLORS)])
+        vtkSegmentation.GenerateUniqueSegmentID(f"MIASSAM_{lesion}"), name, _COLORS[(lesion - 1) % len(_COLORS)]
+    )
     segment = vtkSegmentation.GetSegment(segmentID)
     segment.SetTag(LESION_TAG, str(lesion))
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY)

@@ -50,5 +50,8 @@ def describeBank(path):
         return _("'{name}' is no memory bank, or its manifest is damaged.").format(name=Path(path).name)
     words = " ".join(word for word in (draft.get("modality", "").upper(), draft.get("anatomy", "")) if word)
     return _("{words}: {slices} normal slices, model {model}, preset {preset}").format(
-        words=words or _("Unnamed anatomy"), slices=manifest.get("n_slices", 0), model=draft.get("model_name", "?"),
-        preset=draft.get("preset", "?"))
+        words=words or _("Unnamed anatomy"),
+        slices=manifest.get("n_slices", 0),
+        model=draft.get("model_name", "?"),
+        preset=draft.get("preset", "?"),
+    )

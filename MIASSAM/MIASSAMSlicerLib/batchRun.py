@@ -15,8 +15,18 @@ from .errors import MissingPackagesError, ModuleError
 from .logic import MIASSAMLogic
 
 DONE, SOME_FAILED, WRONG_USE = 0, 1, 2
-COLUMNS = ("case", "source", "status", "reason", "n_slices", "n_segmented_slices", "n_lesions", "volume_ml", "device",
-           "seconds")
+COLUMNS = (
+    "case",
+    "source",
+    "status",
+    "reason",
+    "n_slices",
+    "n_segmented_slices",
+    "n_lesions",
+    "volume_ml",
+    "device",
+    "seconds",
+)
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -52,8 +62,9 @@ def parse(arguments):
     except UsageError as error:
         raise ModuleError(str(error)) from error
     if not (Path(options.bank) / "manifest.json").is_file():
-        raise ModuleError(_("'{path}' is no memory bank. Give a folder whose name ends in .bank.").format(
-            path=options.bank))
+        raise ModuleError(
+            _("'{path}' is no memory bank. Give a folder whose name ends in .bank.").format(path=options.bank)
+        )
     Path(options.output).mkdir(parents=True, exist_ok=True)
     return options
 
@@ -64,21 +75,26 @@ def runOptions(options):
 
     slices = parse_slices(options.slices)
     chosen = {"prompt": options.prompt, "mask": options.mask, "slices": list(slices) if slices else None}
-    return {"all_slices": options.all_slices, "sensitivity": options.sensitivity,
-            **{name: value for name, value in chosen.items() if value is not None}}
+    return {
+        "all_slices": options.all_slices,
+        "sensitivity": options.sensitivity,
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
 
 
 def namedInputs(inputs):
     """Return (path, unique case name) of every volume in the inputs, folders of volumes included."""
     paths = []
     for path in map(Path, inputs):
-        found = sorted(each for each in path.rglob("*") if each.name.lower().endswith(_ENDINGS)) if path.is_dir() else []
+        found = (
+            sorted(each for each in path.rglob("*") if each.name.lower().endswith(_ENDINGS)) if path.is_dir() else []
+        )
         paths += found or [path]
     names = {}
     for path in paths:
         stem = path.name
         for ending in _ENDINGS:
-            stem = stem[:-len(ending)] if stem.lower().endswith(ending) else stem
+            stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
         name, number = stem, 2
         while name in names:
             name, number = f"{stem}_{number}", number + 1
@@ -93,8 +109,15 @@ def _segment(logic, path, name, options):
     try:
         volumeNode = loadInput(path, name)
         results = logic.segmentVolume(
-            volumeNode, options.bank, model=options.model or modelOfBank(options.bank), device=options.device,
-            checkpoint=str(options.checkpoint or ""), preset=options.preset or "", log=logging.info, **options.options)
+            volumeNode,
+            options.bank,
+            model=options.model or modelOfBank(options.bank),
+            device=options.device,
+            checkpoint=str(options.checkpoint or ""),
+            preset=options.preset or "",
+            log=logging.info,
+            **options.options,
+        )
         row.update(saveCase(results, Path(options.output), name), status="done")
     except (ModuleError, OSError, RuntimeError) as error:
         row["reason"] = str(error)
@@ -123,8 +146,11 @@ def modelOfBank(bank):
 
 def saveCase(results, folder, name):
     """Write segmentation, heat map, points and record of a case; return its part of the table."""
-    for node, ending in ((results.segmentation, ".seg.nrrd"), (results.heat, "_anomaly.nii.gz"),
-                         (results.points, "_cog.mrk.json")):
+    for node, ending in (
+        (results.segmentation, ".seg.nrrd"),
+        (results.heat, "_anomaly.nii.gz"),
+        (results.points, "_cog.mrk.json"),
+    ):
         path = folder / f"{name}{ending}"
         path.unlink(missing_ok=True)
         slicer.util.saveNode(node, str(path))
@@ -132,9 +158,13 @@ def saveCase(results, folder, name):
             raise ModuleError(_("{path} could not be written; check the disk and its permissions.").format(path=path))
     record = results.record
     (folder / f"{name}.json").write_text(json.dumps({"case": name, **record}, indent=1) + "\n", encoding="utf-8")
-    return {"n_slices": len(record["slices"]), "n_lesions": record["n_lesions"], "device": record["device"],
-            "n_segmented_slices": sum(bool(each["findings"]) for each in record["slices"]),
-            "volume_ml": round(segmentedMl(results), 3)}
+    return {
+        "n_slices": len(record["slices"]),
+        "n_lesions": record["n_lesions"],
+        "device": record["device"],
+        "n_segmented_slices": sum(bool(each["findings"]) for each in record["slices"]),
+        "volume_ml": round(segmentedMl(results), 3),
+    }
 
 
 def segmentedMl(results):
@@ -145,8 +175,10 @@ def segmentedMl(results):
     from .volumes import ijkToWorld
 
     voxelMl = abs(np.linalg.det(ijkToWorld(results.inputVolume)[:3, :3])) / 1000
-    count = sum(int(segmentArray(results.segmentation, each, results.inputVolume).sum())
-                for each in ownSegments(results.segmentation).values())
+    count = sum(
+        int(segmentArray(results.segmentation, each, results.inputVolume).sum())
+        for each in ownSegments(results.segmentation).values()
+    )
     return count * voxelMl
 
 

@@ -45,8 +45,11 @@ class BuildBankDialog:
 
     def chosenVolumes(self):
         """Return the checked volumes."""
-        return [node for row, node in enumerate(self._volumes)
-                if int(self.volumeList.item(row).checkState()) == int(qt.Qt.Checked)]
+        return [
+            node
+            for row, node in enumerate(self._volumes)
+            if int(self.volumeList.item(row).checkState()) == int(qt.Qt.Checked)
+        ]
 
     def _update(self):
         isReady = bool(self.chosenVolumes()) and re.fullmatch(r"[\w .-]*\w", self.nameEdit.text) is not None

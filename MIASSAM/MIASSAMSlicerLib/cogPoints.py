@@ -82,8 +82,12 @@ def writeCogPoints(points, inputVolume, slices):
     for result in slices:
         for finding in result["findings"]:
             link = PointLink(result["index"], finding["lesion"])
-            addPoint(points, PointState(tuple(worldFromIjk(inputVolume, finding["cog_ijk"])),
-                                        pointLabel(link, finding["score"]), link))
+            addPoint(
+                points,
+                PointState(
+                    tuple(worldFromIjk(inputVolume, finding["cog_ijk"])), pointLabel(link, finding["score"]), link
+                ),
+            )
 
 
 def addPoint(points, state):
@@ -124,7 +128,8 @@ def snapshot(points):
         link = linkOf(points, index)
         if link is not None and isPlaced(points, index):
             states[points.GetNthControlPointID(index)] = PointState(
-                worldPosition(points, index), points.GetNthControlPointLabel(index), link)
+                worldPosition(points, index), points.GetNthControlPointLabel(index), link
+            )
     return states
 
 
@@ -148,6 +153,9 @@ def promptsOf(points, inputVolume, sliceIndex, lesion):
 
 def nearestLesion(points, inputVolume, sliceIndex, ijk):
     """Return the lesion whose point on this slice is nearest; None where the slice has none."""
-    distances = [(float(np.linalg.norm(ijkFromWorld(inputVolume, state.position) - ijk)), state.link.lesion)
-                 for state in snapshot(points).values() if state.link.sliceIndex == sliceIndex]
+    distances = [
+        (float(np.linalg.norm(ijkFromWorld(inputVolume, state.position) - ijk)), state.link.lesion)
+        for state in snapshot(points).values()
+        if state.link.sliceIndex == sliceIndex
+    ]
     return min(distances)[1] if distances else None

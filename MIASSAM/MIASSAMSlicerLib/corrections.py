@@ -111,8 +111,11 @@ class PointCorrections(VTKObservationMixin):
             points.RemoveNthControlPoint(index)
         else:
             points.SetNthControlPointPositionWorld(index, *old.position)
-        self._onMessage(_("The point is outside the volume '{name}' and was put back. Place it inside the image.").format(
-            name=self.results.inputVolume.GetName()))
+        self._onMessage(
+            _("The point is outside the volume '{name}' and was put back. Place it inside the image.").format(
+                name=self.results.inputVolume.GetName()
+            )
+        )
 
     def _linkNewPoint(self, ijk):
         sliceIndex = int(round(ijk[self.results.sliceAxis]))
@@ -176,7 +179,8 @@ class PointCorrections(VTKObservationMixin):
     def _replace(self, segmentID, axis, sliceIndex, thin):
         results = self.results
         return anomalySegments.replaceSlicePart(
-            results.segmentation, segmentID, results.inputVolume, axis, sliceIndex, thin)
+            results.segmentation, segmentID, results.inputVolume, axis, sliceIndex, thin
+        )
 
 
 class _Writing:
@@ -191,5 +195,3 @@ class _Writing:
     def __exit__(self, *_details):
         self._corrections._isWriting = self._wasWriting
         self._corrections._known = cogPoints.snapshot(self._corrections.results.points)
-
-

@@ -57,8 +57,10 @@ def question(missing):
     """Return the text of the one question that is asked before installing."""
     names = ", ".join(missing)
     size = sum(_ABOUT_MB.get(Requirement(each).name, 10) for each in missing)
-    return _("MIASSAM needs these Python packages: {names} (about {size} MB to download). They are installed into "
-             "Slicer's Python; numpy and SimpleITK stay as they are. Install now?").format(names=names, size=size)
+    return _(
+        "MIASSAM needs these Python packages: {names} (about {size} MB to download). They are installed into "
+        "Slicer's Python; numpy and SimpleITK stay as they are. Install now?"
+    ).format(names=names, size=size)
 
 
 def ensurePackages(confirm, say=logging.info):
@@ -71,11 +73,19 @@ def ensurePackages(confirm, say=logging.info):
     if not missing:
         return False
     if confirm is None:
-        raise MissingPackagesError(_("These Python packages are missing: {names}. Open MIASSAM in Slicer and click "
-                                     "'Install required packages...' once.").format(names=", ".join(missing)))
+        raise MissingPackagesError(
+            _(
+                "These Python packages are missing: {names}. Open MIASSAM in Slicer and click "
+                "'Install required packages...' once."
+            ).format(names=", ".join(missing))
+        )
     if not confirm(question(missing)):
-        raise MissingPackagesError(_("Not installed: {names}. Nothing was changed. Segmenting needs these packages; "
-                                     "viewing and editing earlier results does not.").format(names=", ".join(missing)))
+        raise MissingPackagesError(
+            _(
+                "Not installed: {names}. Nothing was changed. Segmenting needs these packages; "
+                "viewing and editing earlier results does not."
+            ).format(names=", ".join(missing))
+        )
     if "torch" in missing:
         say(_("Installing PyTorch..."))
         _installTorch()
@@ -88,11 +98,16 @@ def _installTorch():
     try:
         import PyTorchUtils
     except ModuleNotFoundError as error:
-        raise MissingPackagesError(_("PyTorch is installed by the 'PyTorch' extension, which is not there. Install it "
-                                     "in the Extensions Manager, restart Slicer and try again.")) from error
+        raise MissingPackagesError(
+            _(
+                "PyTorch is installed by the 'PyTorch' extension, which is not there. Install it "
+                "in the Extensions Manager, restart Slicer and try again."
+            )
+        ) from error
     try:
         installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
-            askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
+            askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT
+        )
     except Exception as error:  # whatever the other extension raises, the user gets the next step
         raise MissingPackagesError(failureText("torch", error)) from error
     if installed is None:
@@ -117,8 +132,9 @@ def _install(requirement):
     try:
         packaging = _slicerPackaging()
         if packaging is not None:
-            packaging.pip_ensure(requirement, constraints=constraints, prompt_install=False, requester="MIASSAM",
-                                 skip_in_testing=False)
+            packaging.pip_ensure(
+                requirement, constraints=constraints, prompt_install=False, requester="MIASSAM", skip_in_testing=False
+            )
         else:
             slicer.util.pip_install(["--constraint", str(constraints), requirement])
     finally:
@@ -143,9 +159,10 @@ def _constraintsFile():
 
 def failureText(requirement, error):
     """Say which package failed and what to do next."""
-    return _("{name} could not be installed ({error}). Check the internet connection and the free disk space, then "
-             "click 'Install required packages...' again. Earlier results can still be viewed and edited.").format(
-                 name=requirement, error=error)
+    return _(
+        "{name} could not be installed ({error}). Check the internet connection and the free disk space, then "
+        "click 'Install required packages...' again. Earlier results can still be viewed and edited."
+    ).format(name=requirement, error=error)
 
 
 def _fileRequirements():
@@ -165,4 +182,5 @@ def _isMet(requirement):
     if requirement.marker is not None and not requirement.marker.evaluate():
         return True
     return _isInstalled(requirement.name) and requirement.specifier.contains(
-        importlib.metadata.version(requirement.name), prereleases=True)
+        importlib.metadata.version(requirement.name), prereleases=True
+    )

@@ -10,8 +10,13 @@ from .resultNodes import HEAT, ensureResultNode, followTransform
 COLOR_TABLE_TAG = "MIASSAMHeat"
 COLOR_COUNT = 256
 # Dark red to pale yellow; lightness grows along the way, so that order reads without a legend.
-_ANCHORS = ((0.0, (0.24, 0.02, 0.22)), (0.25, (0.60, 0.06, 0.26)), (0.5, (0.89, 0.25, 0.15)),
-            (0.75, (0.98, 0.60, 0.10)), (1.0, (1.00, 0.96, 0.62)))
+_ANCHORS = (
+    (0.0, (0.24, 0.02, 0.22)),
+    (0.25, (0.60, 0.06, 0.26)),
+    (0.5, (0.89, 0.25, 0.15)),
+    (0.75, (0.98, 0.60, 0.10)),
+    (1.0, (1.00, 0.96, 0.62)),
+)
 CALIBRATED_UNIT = "standard deviations above normal"
 NORMAL_UPPER_LIMIT = 3.0
 """Below this many standard deviations a calibrated map is not shown: it is normal."""
@@ -25,8 +30,10 @@ def heatColors():
     """Return the color table, float (256, 3) in [0, 1]."""
     positions = np.linspace(0, 1, COLOR_COUNT)
     anchors = [position for position, _color in _ANCHORS]
-    return np.stack([np.interp(positions, anchors, [color[channel] for _position, color in _ANCHORS])
-                     for channel in range(3)], axis=1)
+    return np.stack(
+        [np.interp(positions, anchors, [color[channel] for _position, color in _ANCHORS]) for channel in range(3)],
+        axis=1,
+    )
 
 
 def ensureColorTable():
@@ -66,7 +73,7 @@ def shownRange(heatKji, unit):
     highest = float(np.nanmax(heatKji, initial=0.0))
     low = NORMAL_UPPER_LIMIT
     if unit != CALIBRATED_UNIT:
-        sample = heatKji.ravel()[::max(1, heatKji.size // _SAMPLE_SIZE)]
+        sample = heatKji.ravel()[:: max(1, heatKji.size // _SAMPLE_SIZE)]
         positive = sample[sample > 0]
         low = float(np.percentile(positive, _HIDDEN_SHARE)) if positive.size else 1.0
     return low, max(highest, low * 1.2)

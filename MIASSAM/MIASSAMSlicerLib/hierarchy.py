@@ -21,7 +21,8 @@ def placeBesideInput(inputVolume, nodes):
     """Put the nodes into the folder of this input, made once, and return the folder's item."""
     hierarchy = _hierarchy()
     folder = resultFolder(nodes) or hierarchy.CreateFolderItem(
-        hierarchy.GetItemParent(itemOf(inputVolume)), _("{name} anomalies").format(name=inputVolume.GetName()))
+        hierarchy.GetItemParent(itemOf(inputVolume)), _("{name} anomalies").format(name=inputVolume.GetName())
+    )
     hierarchy.SetItemAttribute(folder, FOLDER_ATTRIBUTE, "1")
     for node in nodes:
         hierarchy.SetItemParent(itemOf(node), folder)

@@ -43,8 +43,11 @@ class Jobs:
         if self.isBusy:
             raise ModuleError(_("Something is running already. Wait until it is done, or cancel it."))
         self._isCancelled = False
-        self._begin(self.worker.ask(verb, arguments, self._ending(onResult), self._ending(onFailure),
-                                    self._onProgress, self._onLog))
+        self._begin(
+            self.worker.ask(
+                verb, arguments, self._ending(onResult), self._ending(onFailure), self._onProgress, self._onLog
+            )
+        )
 
     def segment(self, volumeNode, run, editedSegments, onResults, onFailure):
         """Segment a volume and write the results into the scene."""
@@ -53,8 +56,9 @@ class Jobs:
 
         def write(answer):
             session = self.worker.session
-            qt.QTimer.singleShot(0, lambda: self._write(volumeNode, run, session, answer, editedSegments, onResults,
-                                                        onFailure))
+            qt.QTimer.singleShot(
+                0, lambda: self._write(volumeNode, run, session, answer, editedSegments, onResults, onFailure)
+            )
 
         def ask(_opened=None):
             self.start("segment", run.arguments(key), write, onFailure)
@@ -69,8 +73,9 @@ class Jobs:
             onPart(self.worker.session.takeArray(answer["mask"]), answer)
 
         def ask(_opened=None):
-            self.worker.ask("redecode", runs.redecodeArguments(results, sliceIndex, lesion), take, onFailure,
-                            onLog=self._onLog)
+            self.worker.ask(
+                "redecode", runs.redecodeArguments(results, sliceIndex, lesion), take, onFailure, onLog=self._onLog
+            )
 
         self._whenOpen(results.inputVolume, key, ask, onFailure)
 
@@ -111,6 +116,5 @@ class Jobs:
             self._current = None
             self._onBusy(False)
             callback(outcome)
+
         return end
-
-

@@ -35,8 +35,19 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         self.worker.close()
         self._openKeys = {}
 
-    def segmentVolume(self, inputVolume, bank, model="embedded", device="auto", checkpoint="", editedSegments="refuse",
-                      preset="", progress=None, log=None, **options):
+    def segmentVolume(
+        self,
+        inputVolume,
+        bank,
+        model="embedded",
+        device="auto",
+        checkpoint="",
+        editedSegments="refuse",
+        preset="",
+        progress=None,
+        log=None,
+        **options,
+    ):
         """Segment a volume and return its `Results` (segmentation, heat, points nodes).
 
         bank: folder of a memory bank. options: prompt, mask, all_slices, sensitivity, slices.
@@ -57,19 +68,31 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         thin = self.worker.session.takeArray(answer["mask"])
         own = anomalySegments.ownSegments(results.segmentation)
         segmentID = own.get(lesion) or anomalySegments.addLesionSegment(results.segmentation, lesion)
-        anomalySegments.replaceSlicePart(results.segmentation, segmentID, results.inputVolume, results.sliceAxis,
-                                         sliceIndex, thin)
+        anomalySegments.replaceSlicePart(
+            results.segmentation, segmentID, results.inputVolume, results.sliceAxis, sliceIndex, thin
+        )
         return answer
 
-    def buildMemoryBank(self, volumes, output, model="embedded", device="auto", checkpoint="", lesions=None,
-                        progress=None, log=None, **options):
+    def buildMemoryBank(
+        self,
+        volumes,
+        output,
+        model="embedded",
+        device="auto",
+        checkpoint="",
+        lesions=None,
+        progress=None,
+        log=None,
+        **options,
+    ):
         """Build a memory bank from volumes of normal anatomy and return what it says about itself.
 
         output: folder to make, NAME.bank. lesions: volume node -> label map of what is not normal.
         options: preset, modality, anatomy, axis, overwrite.
         """
-        arguments = bankArguments(self.worker.session, volumes, output, modelArgument(model, device, checkpoint),
-                                  lesions or {}, options)
+        arguments = bankArguments(
+            self.worker.session, volumes, output, modelArgument(model, device, checkpoint), lesions or {}, options
+        )
         return self.worker.call("build_bank", arguments, progress, log)
 
     def bankInfo(self, bank, verify=False):
@@ -111,16 +134,24 @@ def bankArguments(session, volumes, output, model, lesions, options):
     if not volumes:
         raise ModuleError(_("No volume was chosen. A memory bank is built from one or more normal volumes."))
     if folder.suffix != ".bank":
-        raise ModuleError(_("'{path}' is no name for a memory bank. Take a folder name that ends in .bank.").format(
-            path=folder))
-    return {"output": str(folder), "model": model, **options,
-            "volumes": [_normalVolume(session, number, each, lesions.get(each)) for number, each in enumerate(volumes)]}
+        raise ModuleError(
+            _("'{path}' is no name for a memory bank. Take a folder name that ends in .bank.").format(path=folder)
+        )
+    return {
+        "output": str(folder),
+        "model": model,
+        **options,
+        "volumes": [_normalVolume(session, number, each, lesions.get(each)) for number, each in enumerate(volumes)],
+    }
 
 
 def _normalVolume(session, number, volumeNode, lesionNode):
     checkVolume(volumeNode)
-    data = {"array": session.saveArray(f"normal{number}", voxels(volumeNode)), "name": volumeNode.GetName(),
-            "ijk_to_ras": ijkToWorld(volumeNode).tolist()}
+    data = {
+        "array": session.saveArray(f"normal{number}", voxels(volumeNode)),
+        "name": volumeNode.GetName(),
+        "ijk_to_ras": ijkToWorld(volumeNode).tolist(),
+    }
     if lesionNode is not None:
         label = np.ascontiguousarray(slicer.util.arrayFromVolume(lesionNode) != 0, np.uint8)
         data["lesion"] = session.saveArray(f"lesion{number}", label)

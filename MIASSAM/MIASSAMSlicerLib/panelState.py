@@ -19,9 +19,18 @@ class PanelState:
         """The button that starts is the one that stops."""
         self.ui.segmentButton.text = _("Cancel") if isBusy else _("Segment anomalies")
         self.ui.progressBar.setVisible(isBusy)
-        for widget in (self.ui.inputSelector, self.ui.bankComboBox, self.ui.bankBrowseButton, self.ui.modelComboBox,
-                       self.ui.deviceComboBox, self.ui.loadSampleButton, self.ui.buildBankButton,
-                       self.ui.downloadModelButton, self.ui.installButton, self.ui.removeModelsButton):
+        for widget in (
+            self.ui.inputSelector,
+            self.ui.bankComboBox,
+            self.ui.bankBrowseButton,
+            self.ui.modelComboBox,
+            self.ui.deviceComboBox,
+            self.ui.loadSampleButton,
+            self.ui.buildBankButton,
+            self.ui.downloadModelButton,
+            self.ui.installButton,
+            self.ui.removeModelsButton,
+        ):
             widget.enabled = not isBusy
         if not isBusy:
             self.ui.progressBar.value = 0
@@ -58,8 +67,9 @@ class PanelState:
         isFile = parameters.model is ModelChoice.CheckpointFile
         for widget in (self.ui.checkpointLabel, self.ui.checkpointLineEdit, self.ui.checkpointBrowseButton):
             widget.setVisible(isFile)
-        self.ui.downloadModelButton.setVisible(parameters.model in (ModelChoice.VitB, ModelChoice.VitL,
-                                                                    ModelChoice.VitH))
+        self.ui.downloadModelButton.setVisible(
+            parameters.model in (ModelChoice.VitB, ModelChoice.VitL, ModelChoice.VitH)
+        )
 
     def showBanks(self, chosen):
         """List the user's banks, with the chosen one selected wherever it is."""

@@ -8,8 +8,11 @@ RESULT_ATTRIBUTE = "MIASSAM.Result"
 RECORD_ATTRIBUTE = "MIASSAM.Record"
 INPUT_ROLE = "MIASSAM.Input"
 HEAT, SEGMENTATION, POINTS = "heat", "segmentation", "points"
-NODE_CLASSES = {HEAT: "vtkMRMLScalarVolumeNode", SEGMENTATION: "vtkMRMLSegmentationNode",
-                POINTS: "vtkMRMLMarkupsFiducialNode"}
+NODE_CLASSES = {
+    HEAT: "vtkMRMLScalarVolumeNode",
+    SEGMENTATION: "vtkMRMLSegmentationNode",
+    POINTS: "vtkMRMLMarkupsFiducialNode",
+}
 
 
 def findResultNode(inputVolume, kind):

@@ -18,8 +18,10 @@ class ResultsTable:
 
     def show(self, record):
         """Show the findings of a record, ranked by score; none for an empty record."""
-        self._rows = sorted(((result["index"], finding) for result in record.get("slices", ())
-                             for finding in result["findings"]), key=lambda row: -(row[1]["score"] or 0.0))
+        self._rows = sorted(
+            ((result["index"], finding) for result in record.get("slices", ()) for finding in result["findings"]),
+            key=lambda row: -(row[1]["score"] or 0.0),
+        )
         self._table.setRowCount(len(self._rows))
         for number, (index, finding) in enumerate(self._rows):
             values = (str(index), str(finding["lesion"]), f"{finding['score']:.2f}", f"{finding['area_mm2']:.0f}")

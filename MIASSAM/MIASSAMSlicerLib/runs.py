@@ -36,22 +36,31 @@ class Run:
         if not self.bankPath:
             raise ModuleError(_("No memory bank is selected. Choose a bank, or build one from normal volumes."))
         if not (Path(self.bankPath) / "manifest.json").is_file():
-            raise ModuleError(_("'{path}' is no memory bank. Choose a folder whose name ends in .bank.").format(
-                path=self.bankPath))
+            raise ModuleError(
+                _("'{path}' is no memory bank. Choose a folder whose name ends in .bank.").format(path=self.bankPath)
+            )
 
 
 def openVolumeArguments(session, volumeNode):
     """Put a volume into the exchange folder and return the worker's arguments for it."""
     key = volumeKey(volumeNode)
-    return {"key": key, "array": session.saveArray("volume", voxels(volumeNode)), "name": volumeNode.GetName(),
-            "ijk_to_ras": ijkToWorld(volumeNode).tolist(), "modality": modalityOf(volumeNode)}
+    return {
+        "key": key,
+        "array": session.saveArray("volume", voxels(volumeNode)),
+        "name": volumeNode.GetName(),
+        "ijk_to_ras": ijkToWorld(volumeNode).tolist(),
+        "modality": modalityOf(volumeNode),
+    }
 
 
 def checkRun(volumeNode, run, editedSegments="refuse"):
     """Refuse what would fail or destroy, before any work is done."""
     if editedSegments not in EDITED_CHOICES:
-        raise ModuleError(_("editedSegments is '{value}'; choose one of {choices}.").format(
-            value=editedSegments, choices=", ".join(EDITED_CHOICES)))
+        raise ModuleError(
+            _("editedSegments is '{value}'; choose one of {choices}.").format(
+                value=editedSegments, choices=", ".join(EDITED_CHOICES)
+            )
+        )
     checkVolume(volumeNode)
     run.check()
     results = Results.of(volumeNode)
@@ -64,11 +73,15 @@ def applySegmentation(volumeNode, run, session, answer, editedSegments="refuse")
     heat, labels = session.takeArray(answer["heat"]), session.takeArray(answer["labels"])
     slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
     try:
-        results = Results(volumeNode, anomalySegments.ensureSegmentation(volumeNode),
-                          heatMap.writeHeatMap(volumeNode, heat, answer["heat_unit"]),
-                          cogPoints.ensurePoints(volumeNode))
-        anomalySegments.writeSegments(results.segmentation, volumeNode, np.asarray(labels),
-                                      keepEdited=editedSegments != "replace")
+        results = Results(
+            volumeNode,
+            anomalySegments.ensureSegmentation(volumeNode),
+            heatMap.writeHeatMap(volumeNode, heat, answer["heat_unit"]),
+            cogPoints.ensurePoints(volumeNode),
+        )
+        anomalySegments.writeSegments(
+            results.segmentation, volumeNode, np.asarray(labels), keepEdited=editedSegments != "replace"
+        )
         cogPoints.writeCogPoints(results.points, volumeNode, answer["slices"])
         results.record = recordOf(run, answer)
         hierarchy.placeBesideInput(volumeNode, [results.segmentation, results.heat, results.points])
@@ -80,8 +93,10 @@ def applySegmentation(volumeNode, run, session, answer, editedSegments="refuse")
 def recordOf(run, answer):
     """Return what is remembered with the results: enough to decode again after the scene was loaded."""
     kept = ("slice_axis", "n_slices", "n_lesions", "heat_unit", "slices", "run", "notes", "device")
-    return {**{name: answer[name] for name in kept},
-            "request": {"bankPath": run.bankPath, "model": run.model, "options": run.options, "preset": run.preset}}
+    return {
+        **{name: answer[name] for name in kept},
+        "request": {"bankPath": run.bankPath, "model": run.model, "options": run.options, "preset": run.preset},
+    }
 
 
 def runOfRecord(results):
@@ -93,11 +108,16 @@ def redecodeArguments(results, sliceIndex, lesion):
     """Return the worker's arguments to decode one part from its points."""
     ijk, labels = cogPoints.promptsOf(results.points, results.inputVolume, sliceIndex, lesion)
     if 1 not in labels:
-        raise ModuleError(_("Slice {index} has no point inside lesion {lesion}. Add one.").format(
-            index=sliceIndex, lesion=lesion))
+        raise ModuleError(
+            _("Slice {index} has no point inside lesion {lesion}. Add one.").format(index=sliceIndex, lesion=lesion)
+        )
     run = runOfRecord(results)
-    arguments = {**run.arguments(volumeKey(results.inputVolume)), "slice": sliceIndex, "points_ijk": ijk,
-                 "labels": labels}
+    arguments = {
+        **run.arguments(volumeKey(results.inputVolume)),
+        "slice": sliceIndex,
+        "points_ijk": ijk,
+        "labels": labels,
+    }
     if run.options.get("mask"):
         arguments["mask"] = run.options["mask"]
     return arguments
@@ -109,4 +129,5 @@ def summaryOf(record):
     if not found:
         return _("No anomaly found in {count} slices.").format(count=len(record["slices"]))
     return _("{lesions} anomalies on {found} of {count} slices.").format(
-        lesions=record["n_lesions"], found=len(found), count=len(record["slices"]))
+        lesions=record["n_lesions"], found=len(found), count=len(record["slices"])
+    )

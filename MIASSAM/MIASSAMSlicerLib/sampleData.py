@@ -19,9 +19,14 @@ def registerSampleData():
         logic.registerCustomSampleDataCategory(CATEGORY, title=_("MIAS-SAM"))
     for sample in SAMPLES:
         logic.registerCustomSampleDataSource(
-            category=CATEGORY, sampleName=sample.name, uris="", fileNames=f"{sample.name}.nrrd",
-            nodeNames=sample.name, thumbnailFileName=str(ICONS_FOLDER / f"{sample.name}.png"),
-            customDownloader=_downloader(sample))
+            category=CATEGORY,
+            sampleName=sample.name,
+            uris="",
+            fileNames=f"{sample.name}.nrrd",
+            nodeNames=sample.name,
+            thumbnailFileName=str(ICONS_FOLDER / f"{sample.name}.png"),
+            customDownloader=_downloader(sample),
+        )
 
 
 def _downloader(sample):
@@ -31,4 +36,5 @@ def _downloader(sample):
 
         with BlockingWorker() as worker:
             return [loadSample(worker, sample)]
+
     return load

@@ -30,16 +30,19 @@ class Sample:
         return banks.bankFolder() / f"{self.bankName}.bank"
 
 
-SAMPLES = (Sample("MIASSAMBrain", "brain", 1, 2, "Sample brain MRI"),
-           Sample("MIASSAMLiver", "liver", 1, 2, "Sample liver CT"),
-           Sample("MIASSAMRetina", "retina", 1, 1, "Sample retina OCT"))
+SAMPLES = (
+    Sample("MIASSAMBrain", "brain", 1, 2, "Sample brain MRI"),
+    Sample("MIASSAMLiver", "liver", 1, 2, "Sample liver CT"),
+    Sample("MIASSAMRetina", "retina", 1, 1, "Sample retina OCT"),
+)
 
 
 def addSample(sample, session, answer):
     """Make the volume node of a generated sample and show it."""
     session.takeArray(answer["truth"])
-    node = slicer.util.addVolumeFromArray(session.takeArray(answer["array"]), np.array(answer["ijk_to_ras"]),
-                                          sample.name)
+    node = slicer.util.addVolumeFromArray(
+        session.takeArray(answer["array"]), np.array(answer["ijk_to_ras"]), sample.name
+    )
     node.SetDescription(answer["description"])
     slicer.util.setSliceViewerLayers(background=node)
     return node
@@ -47,6 +50,7 @@ def addSample(sample, session, answer):
 
 def startLoading(jobs, sample, onLoaded, onFailure):
     """Load a sample in the panel; its bank is built the first time. onLoaded(volume node, bank path)."""
+
     def volumeMade(answer):
         node = addSample(sample, jobs.worker.session, answer)
         if (sample.bankPath / "manifest.json").is_file():
@@ -76,5 +80,8 @@ def ensureSampleBank(worker, sample, progress=None):
 
 def sampleTitle(sample):
     """Name a sample in words."""
-    return {"brain": _("Brain MRI with two lesions"), "liver": _("Liver CT with two lesions"),
-            "retina": _("Retina OCT with fluid")}[sample.kind]
+    return {
+        "brain": _("Brain MRI with two lesions"),
+        "liver": _("Liver CT with two lesions"),
+        "retina": _("Retina OCT with fluid"),
+    }[sample.kind]

@@ -42,8 +42,9 @@ def _copyOverlap(labelmap, shift, array):
     if (last <= first).any():
         return
     offset = lows[::-1]
-    array[tuple(slice(a, b) for a, b in zip(first, last))] = part[
-        tuple(slice(a - o, b - o) for a, b, o in zip(first, last, offset))] > 0
+    array[tuple(slice(a, b) for a, b in zip(first, last))] = (
+        part[tuple(slice(a - o, b - o) for a, b, o in zip(first, last, offset))] > 0
+    )
 
 
 def _voxelShift(labelmap, volumeNode):
@@ -51,8 +52,9 @@ def _voxelShift(labelmap, volumeNode):
     labelToLocal, volumeToLocal = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     labelmap.GetImageToWorldMatrix(labelToLocal)
     volumeNode.GetIJKToRASMatrix(volumeToLocal)
-    relation = np.linalg.solve(slicer.util.arrayFromVTKMatrix(volumeToLocal),
-                               slicer.util.arrayFromVTKMatrix(labelToLocal))
+    relation = np.linalg.solve(
+        slicer.util.arrayFromVTKMatrix(volumeToLocal), slicer.util.arrayFromVTKMatrix(labelToLocal)
+    )
     shift = np.round(relation[:3, 3])
     same = np.allclose(relation[:3, :3], np.eye(3), atol=1e-4) and np.allclose(relation[:3, 3], shift, atol=1e-3)
     return shift.astype(int) if same else None
@@ -67,7 +69,9 @@ def writeSegment(segmentation, segmentID, volumeNode, array):
     volumeNode.GetIJKToRASMatrix(matrix)
     lows, highs = box if box is not None else (np.zeros(3, int), np.ones(3, int))
     part = np.ascontiguousarray(inside[tuple(slice(a, b) for a, b in zip(lows, highs))], np.uint8)
-    labelmap.SetExtent(int(lows[2]), int(highs[2]) - 1, int(lows[1]), int(highs[1]) - 1, int(lows[0]), int(highs[0]) - 1)
+    labelmap.SetExtent(
+        int(lows[2]), int(highs[2]) - 1, int(lows[1]), int(highs[1]) - 1, int(lows[0]), int(highs[0]) - 1
+    )
     labelmap.SetImageToWorldMatrix(matrix)
     scalars = numpy_to_vtk(part.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
     scalars.SetName("ImageScalars")

@@ -8,7 +8,9 @@ from .volumes import ijkToWorld
 
 def showResults(results, opacity):
     """Show input, heat map and segments in all slice views."""
-    slicer.util.setSliceViewerLayers(background=results.inputVolume, foreground=results.heat, foregroundOpacity=opacity)
+    slicer.util.setSliceViewerLayers(
+        background=results.inputVolume, foreground=results.heat, foregroundOpacity=opacity
+    )
     showLegend(results.heat)
     results.segmentation.SetDisplayVisibility(True)
     results.points.SetDisplayVisibility(True)
@@ -46,8 +48,7 @@ def fitViews():
 
 def jumpTo(position):
     """Center every slice view on a world position."""
-    slicer.vtkMRMLSliceNode.JumpAllSlices(
-        slicer.mrmlScene, *position, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *position, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
 
 def startPlacing(points):

@@ -15,14 +15,24 @@ def checkVolume(volumeNode):
     name = volumeNode.GetName()
     image = volumeNode.GetImageData()
     if image is None or 0 in image.GetDimensions():
-        raise ModuleError(_("'{name}' has no voxels. Load its image again or choose another volume.").format(name=name))
+        raise ModuleError(
+            _("'{name}' has no voxels. Load its image again or choose another volume.").format(name=name)
+        )
     if image.GetNumberOfScalarComponents() != 1:
-        raise ModuleError(_("'{name}' has {count} components per voxel and one is needed. Convert it with the module "
-                            "'Vector to Scalar Volume'.").format(name=name, count=image.GetNumberOfScalarComponents()))
+        raise ModuleError(
+            _(
+                "'{name}' has {count} components per voxel and one is needed. Convert it with the module "
+                "'Vector to Scalar Volume'."
+            ).format(name=name, count=image.GetNumberOfScalarComponents())
+        )
     transform = volumeNode.GetParentTransformNode()
     if transform is not None and not transform.IsTransformToWorldLinear():
-        raise ModuleError(_("'{name}' is under the non-linear transform '{transform}'. Harden the transform or take the "
-                            "volume out of it.").format(name=name, transform=transform.GetName()))
+        raise ModuleError(
+            _(
+                "'{name}' is under the non-linear transform '{transform}'. Harden the transform or take the "
+                "volume out of it."
+            ).format(name=name, transform=transform.GetName())
+        )
 
 
 def ijkToWorld(volumeNode):

@@ -42,8 +42,9 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MIASSAMLogic()
         self.state = PanelState(self.ui)
         self.jobs = Jobs(self._onBusy, self.state.showProgress, self.state.log)
-        self.corrections = PointCorrections(self.jobs.redecode, self._onCorrectionMessage, self._onCorrected,
-                                            self._addsOutsidePoints)
+        self.corrections = PointCorrections(
+            self.jobs.redecode, self._onCorrectionMessage, self._onCorrected, self._addsOutsidePoints
+        )
         self.table = ResultsTable(self.ui.resultsTable, self._onFindingChosen)
         self.actions = PanelActions(self)
         self._connectWidgets()
@@ -57,17 +58,18 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _connectWidgets(self):
         for button, slot in (
-                (self.ui.segmentButton, self.actions.onSegmentButton),
-                (self.ui.bankBrowseButton, self.actions.onBankBrowseButton),
-                (self.ui.buildBankButton, self.actions.onBuildBankButton),
-                (self.ui.checkpointBrowseButton, self.actions.onCheckpointBrowseButton),
-                (self.ui.downloadModelButton, self.actions.onDownloadModelButton),
-                (self.ui.loadSampleButton, self.actions.onLoadSampleButton),
-                (self.ui.installButton, self.actions.onInstallButton),
-                (self.ui.removeModelsButton, self.actions.onRemoveModelsButton),
-                (self.ui.addPointButton, self._onAddPointButton),
-                (self.ui.undoButton, self._onUndo),
-                (self.ui.editButton, self.actions.onEditButton)):
+            (self.ui.segmentButton, self.actions.onSegmentButton),
+            (self.ui.bankBrowseButton, self.actions.onBankBrowseButton),
+            (self.ui.buildBankButton, self.actions.onBuildBankButton),
+            (self.ui.checkpointBrowseButton, self.actions.onCheckpointBrowseButton),
+            (self.ui.downloadModelButton, self.actions.onDownloadModelButton),
+            (self.ui.loadSampleButton, self.actions.onLoadSampleButton),
+            (self.ui.installButton, self.actions.onInstallButton),
+            (self.ui.removeModelsButton, self.actions.onRemoveModelsButton),
+            (self.ui.addPointButton, self._onAddPointButton),
+            (self.ui.undoButton, self._onUndo),
+            (self.ui.editButton, self.actions.onEditButton),
+        ):
             button.connect("clicked(bool)", slot)
         self.ui.bankComboBox.connect("currentIndexChanged(int)", self._onBankChosen)
 
@@ -117,8 +119,9 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _setParameterNode(self, parameterNode):
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent,
-                                self._onParametersChanged)
+            self.removeObserver(
+                self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged
+            )
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)

@@ -41,8 +41,14 @@ class BlockingWorker:
         """Ask and return the answer; raise what the worker or ``progress`` raises."""
         answer, failure = [], []
         session = self.session
-        number = session.ask(verb, arguments, answer.append, failure.append, self._stopper(progress, failure), log
-                             or (lambda text: None))
+        number = session.ask(
+            verb,
+            arguments,
+            answer.append,
+            failure.append,
+            self._stopper(progress, failure),
+            log or (lambda text: None),
+        )
         cancelled = False
         while session.isWaiting(number):
             self._readLine()
@@ -76,13 +82,15 @@ class BlockingWorker:
                     progress(stage, done, total)
             except RunCancelled as stop:
                 failure.append(stop)
+
         return report
 
     def _start(self):
         self.close()
         self._session = WorkerSession(self._write)
         self._process = subprocess.Popen(
-            self._command(self._session.folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self._command(self._session.folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         threading.Thread(target=self._readErrors, args=(self._process.stderr,), daemon=True).start()
 
     def _write(self, data):
@@ -108,5 +116,7 @@ class BlockingWorker:
 def endedText(exitCode, errorLines):
     """Say in words that the child process is gone."""
     details = "\n".join(errorLines) or _("it said nothing")
-    return _("The background process ended unexpectedly (exit code {code}). Try again; if it ends again, report "
-             "this text:\n{details}").format(code=exitCode, details=details)
+    return _(
+        "The background process ended unexpectedly (exit code {code}). Try again; if it ends again, report "
+        "this text:\n{details}"
+    ).format(code=exitCode, details=details)

@@ -91,8 +91,9 @@ def spots(shape=(6, 40, 50)):
 def addVolume(voxels=None, ijkToRas=None, name="Patient"):
     import slicer
 
-    return slicer.util.addVolumeFromArray(spots() if voxels is None else voxels,
-                                          np.eye(4) if ijkToRas is None else ijkToRas, name)
+    return slicer.util.addVolumeFromArray(
+        spots() if voxels is None else voxels, np.eye(4) if ijkToRas is None else ijkToRas, name
+    )
 
 
 @pytest.fixture

@@ -23,8 +23,10 @@ def render(lists):
     """Return the part of CMakeLists.txt between the marks."""
     names = ("MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES")
     blocks = ["# [scripts]\n", "# [resources]\n"]
-    return "\n".join(f"{mark}set({name}\n" + "".join(f"  {file}\n" for file in files) + "  )\n"
-                     for mark, name, files in zip(blocks, names, lists))
+    return "\n".join(
+        f"{mark}set({name}\n" + "".join(f"  {file}\n" for file in files) + "  )\n"
+        for mark, name, files in zip(blocks, names, lists)
+    )
 
 
 def main():

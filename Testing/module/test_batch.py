@@ -16,8 +16,14 @@ def noDialogs(monkeypatch):
     def open(*_arguments, **_options):
         raise AssertionError("a dialog was opened")
 
-    for name in ("messageBox", "confirmOkCancelDisplay", "confirmYesNoDisplay", "errorDisplay", "infoDisplay",
-                 "warningDisplay"):
+    for name in (
+        "messageBox",
+        "confirmOkCancelDisplay",
+        "confirmYesNoDisplay",
+        "errorDisplay",
+        "infoDisplay",
+        "warningDisplay",
+    ):
         monkeypatch.setattr(slicer.util, name, open)
 
 
@@ -50,8 +56,10 @@ def test_a_case_gives_its_files_and_a_row(logic, case, bank, tmp_path, noDialogs
     assert record["request"]["options"]["mask"] == "3"
     segmentation = slicer.util.loadSegmentation(str(out / "patient.seg.nrrd"))
     volume = slicer.util.loadVolume(str(case))
-    total = sum(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, each, volume)
-                for each in segmentation.GetSegmentation().GetSegmentIDs())
+    total = sum(
+        slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, each, volume)
+        for each in segmentation.GetSegmentation().GetSegmentIDs()
+    )
     assert np.array_equal(total > 0, spots() > 150)
     heat = slicer.util.loadVolume(str(out / "patient_anomaly.nii.gz"))
     assert np.allclose(slicer.util.arrayFromVolume(heat), np.maximum(spots() - 100, 0) / 20)
@@ -86,8 +94,24 @@ def test_missing_packages_end_the_run_at_once(logic, case, bank, tmp_path, noDia
 def test_the_options_are_those_of_the_command_line(logic, bank, tmp_path):
     from MIASSAMSlicerLib.batchRun import parse
 
-    options = parse(["a.nii", "--bank", str(bank), "--output", str(tmp_path), "--prompt", "box", "--all-slices",
-                     "--slices", "2:5", "--sensitivity", "0.1", "--device", "cpu"])
+    options = parse(
+        [
+            "a.nii",
+            "--bank",
+            str(bank),
+            "--output",
+            str(tmp_path),
+            "--prompt",
+            "box",
+            "--all-slices",
+            "--slices",
+            "2:5",
+            "--sensitivity",
+            "0.1",
+            "--device",
+            "cpu",
+        ]
+    )
     assert options.options == {"all_slices": True, "sensitivity": 0.1, "prompt": "box", "slices": [2, 5]}
 
 

@@ -72,7 +72,8 @@ def test_it_is_outlined_once_and_only_on_release(segmented, monkeypatch):
 
     for x in range(11, 20):
         segmented.results.points.SetNthControlPointPositionWorld(
-            LEFT_3, *volumes.worldFromIjk(segmented.results.inputVolume, (x, 12, 3)))
+            LEFT_3, *volumes.worldFromIjk(segmented.results.inputVolume, (x, 12, 3))
+        )
     settle()
     assert asked == []
     segmented.results.points.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
@@ -183,8 +184,9 @@ def test_a_point_dragged_in_another_view_stays_on_its_slice(segmented):
 
     drag(segmented, LEFT_3, (20, 30, 4.4))
     waitUntilDone(segmented)
-    ijk = volumes.ijkFromWorld(segmented.results.inputVolume,
-                               cogPoints.worldPosition(segmented.results.points, LEFT_3))
+    ijk = volumes.ijkFromWorld(
+        segmented.results.inputVolume, cogPoints.worldPosition(segmented.results.points, LEFT_3)
+    )
     assert np.allclose(ijk, (20, 30, 3))
     assert not voxelsOf(segmented)[0][4].any()
 

@@ -13,12 +13,23 @@ def flow(script, monkeypatch):
     """The dependencies module on a fresh Slicer, with a PyTorch extension that records."""
     from MIASSAMSlicerLib import dependencies
 
-    state = types.SimpleNamespace(installed=set(), asked=[], torchCalls=[], gpu=False, torchWorks=True, module=dependencies,
-                                  answer=True, failing=set())
+    state = types.SimpleNamespace(
+        installed=set(),
+        asked=[],
+        torchCalls=[],
+        gpu=False,
+        torchWorks=True,
+        module=dependencies,
+        answer=True,
+        failing=set(),
+    )
     monkeypatch.setattr(dependencies, "_isInstalled", lambda name: name in state.installed)
     monkeypatch.setattr(dependencies, "_isMet", lambda requirement: requirement.name in state.installed)
-    monkeypatch.setattr(dependencies.importlib.util, "find_spec",
-                        lambda name: "spec" if {"faiss-cpu", "faiss-gpu-cu12"} & state.installed else None)
+    monkeypatch.setattr(
+        dependencies.importlib.util,
+        "find_spec",
+        lambda name: "spec" if {"faiss-cpu", "faiss-gpu-cu12"} & state.installed else None,
+    )
     monkeypatch.setattr(dependencies, "hasNvidiaGpu", lambda: state.gpu)
     monkeypatch.setitem(sys.modules, "PyTorchUtils", _torchExtension(state))
     return state
@@ -40,6 +51,7 @@ def confirming(state):
     def confirm(text):
         state.asked.append(text)
         return state.answer
+
     return confirm
 
 
@@ -57,7 +69,8 @@ def pip(flow, monkeypatch, request):
 
     if request.param == "5.12":
         packaging = types.SimpleNamespace(
-            pip_ensure=lambda requirement, constraints=None, **options: install(str(requirement), constraints))
+            pip_ensure=lambda requirement, constraints=None, **options: install(str(requirement), constraints)
+        )
         monkeypatch.setattr(flow.module, "_slicerPackaging", lambda: packaging)
     else:
         monkeypatch.setattr(flow.module, "_slicerPackaging", lambda: None)
@@ -72,7 +85,10 @@ def test_one_question_names_packages_and_size(flow, pip):
         assert word in flow.asked[0]
     assert flow.torchCalls == [(False, flow.module.TORCH_REQUIREMENT)], "torch only through the PyTorch extension"
     assert [requirement.split("=")[0].rstrip(">") for requirement, _ in pip] == [
-        "segment-anything", "platformdirs", "faiss-cpu"]
+        "segment-anything",
+        "platformdirs",
+        "faiss-cpu",
+    ]
     assert all(constraints for _, constraints in pip), "numpy and SimpleITK are held"
     assert not flow.module.ensurePackages(confirming(flow)), "the second click finds everything there"
     assert len(flow.asked) == 1
@@ -141,11 +157,17 @@ def test_the_requirements_file_never_names_torch():
 
 
 def test_everything_here_is_installed_without_importing_it():
-    program = ("import sys; sys.path[:0] = {paths!r}\nfrom slicer_host import startHost; startHost()\n"
-               "from MIASSAMSlicerLib import dependencies\nprint(dependencies.missingPackages(), 'torch' in sys.modules,"
-               " 'faiss' in sys.modules)")
+    program = (
+        "import sys; sys.path[:0] = {paths!r}\nfrom slicer_host import startHost; startHost()\n"
+        "from MIASSAMSlicerLib import dependencies\nprint(dependencies.missingPackages(), 'torch' in sys.modules,"
+        " 'faiss' in sys.modules)"
+    )
     from .conftest import MODULE_FOLDER, REPOSITORY
 
-    done = subprocess.run([sys.executable, "-c", program.format(paths=[str(REPOSITORY / "Testing"), str(MODULE_FOLDER)])],
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program.format(paths=[str(REPOSITORY / "Testing"), str(MODULE_FOLDER)])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == "[] False False"

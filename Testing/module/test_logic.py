@@ -57,7 +57,8 @@ def test_segments_carry_terminology_and_the_input_geometry(logic, volume, bank):
     assert segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
     assert "SCT^4147007^Mass" in str(entry)
     reference = results.segmentation.GetNodeReferenceID(
-        slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+        slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    )
     assert reference == volume.GetID()
 
 
@@ -103,8 +104,11 @@ def test_segment_voxels_are_slicers_voxels_under_a_transform(logic, scene, bank)
 
 def test_a_second_run_changes_nothing(logic, volume, bank):
     first = logic.segmentVolume(volume, bank)
-    before = (segmentVoxels(first, 1), first.segmentation.GetSegmentation().GetNumberOfSegments(),
-              slicer.mrmlScene.GetNumberOfNodes())
+    before = (
+        segmentVoxels(first, 1),
+        first.segmentation.GetSegmentation().GetNumberOfSegments(),
+        slicer.mrmlScene.GetNumberOfNodes(),
+    )
     second = logic.segmentVolume(volume, bank)
     assert second.segmentation is first.segmentation and second.heat is first.heat and second.points is first.points
     assert np.array_equal(segmentVoxels(second, 1), before[0])
@@ -180,76 +184,14 @@ def test_results_of_two_inputs_are_apart(logic, volume, bank):
     assert logic.resultsOf(volume).heat is first.heat
 
 
-def test_nothing_found_gives_empty_results_and_says_so(logic, scene, bank):
-    from MIASSAMSlicerLib import runs
-
-    results = logic.segmentVolume(addVolume(np.full((4, 20, 20), 50, np.float32)), bank)
-    assert results.segmentation.GetSegmentation().GetNumberOfSegments() == 0
-    assert results.points.GetNumberOfControlPoints() == 0
-    assert runs.summaryOf(results.record) == "No anomaly found in 4 slices."
-
-
-def test_a_single_slice_volume_is_segmented(logic, scene, bank):
-    results = logic.segmentVolume(addVolume(spots()[3:4]), bank)
-    assert np.array_equal(segmentVoxels(results, 1) | segmentVoxels(results, 2), spots()[3:4] > 150)
-
-
-def test_voxels_that_are_not_finite_are_read_as_zero(logic, scene, bank):
-    voxels = spots()
-    voxels[0, 0, 0], voxels[0, 0, 1] = np.nan, np.inf
-    results = logic.segmentVolume(addVolume(voxels), bank)
-    assert np.array_equal(segmentVoxels(results, 1) | segmentVoxels(results, 2), spots() > 150)
-
-
-def test_a_vector_volume_is_refused(logic, scene, bank):
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Colors")
-    image = vtk.vtkImageData()
-    image.SetDimensions(4, 4, 2)
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
-    node.SetAndObserveImageData(image)
-    assert "Vector to Scalar Volume" in refusal(logic, node, bank)
-
-
-def test_a_volume_without_voxels_is_refused(logic, scene, bank):
-    assert "has no voxels" in refusal(logic, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "E"), bank)
-
-
-def test_no_volume_is_refused(logic, scene, bank):
-    assert "No volume is selected" in refusal(logic, None, bank)
-
-
-def test_a_non_linear_transform_is_refused(logic, volume, bank):
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "Warp")
-    spline = slicer.vtkOrientedBSplineTransform()
-    coefficients = vtk.vtkImageData()
-    coefficients.SetDimensions(5, 5, 5)
-    coefficients.AllocateScalars(vtk.VTK_DOUBLE, 3)
-    spline.SetCoefficientData(coefficients)
-    node.SetAndObserveTransformToParent(spline)
-    volume.SetAndObserveTransformNodeID(node.GetID())
-    assert "non-linear transform 'Warp'" in refusal(logic, volume, bank)
-    assert logic.resultsOf(volume) is None
-
-
-def test_a_missing_bank_is_refused_before_any_work(logic, volume, tmp_path):
-    assert "No memory bank is selected" in refusal(logic, volume, "")
-    assert "is no memory bank" in refusal(logic, volume, tmp_path)
-    assert logic.worker.processId is None
-
-
-def test_what_the_library_refuses_reaches_the_user_and_leaves_no_node(logic, volume, tmp_path):
-    damaged = tmp_path / "damaged.bank"
-    damaged.mkdir()
-    (damaged / "manifest.json").write_text("{}")
-    nodes = slicer.mrmlScene.GetNumberOfNodes()
-    assert "is damaged; rebuild it" in refusal(logic, volume, damaged)
-    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
-
-
 def test_a_bank_is_built_from_volumes_of_the_scene(logic, volume, tmp_path):
     stages = []
-    answer = logic.buildMemoryBank([volume, addVolume(name="Second")], tmp_path / "New.bank", modality="mri",
-                                   progress=lambda stage, done, total: stages.append(stage))
+    answer = logic.buildMemoryBank(
+        [volume, addVolume(name="Second")],
+        tmp_path / "New.bank",
+        modality="mri",
+        progress=lambda stage, done, total: stages.append(stage),
+    )
     assert (tmp_path / "New.bank" / "manifest.json").is_file()
     assert answer["n_slices"] == 12
     assert stages == ["encoding Patient", "encoding Second"]

@@ -39,8 +39,11 @@ def extensionSettings():
 
 
 def catalogEntry():
-    lines = [line for line in (REPOSITORY / "MIASSAM.s4ext").read_text().splitlines()
-             if line.strip() and not line.startswith("#")]
+    lines = [
+        line
+        for line in (REPOSITORY / "MIASSAM.s4ext").read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
     return {line.split(" ", 1)[0]: line.split(" ", 1)[1] for line in lines}
 
 
@@ -50,15 +53,27 @@ def configured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cmake")
     stub, record = folder / "stub", folder / "calls.txt"
     stub.mkdir()
-    (stub / "SlicerConfig.cmake").write_text(STUB_CONFIG + "".join(
-        f"set({name} {stub}/{name}.cmake)\n" for name in ("Slicer_USE_FILE", "Slicer_EXTENSION_GENERATE_CONFIG",
-                                                          "Slicer_EXTENSION_CPACK")))
+    (stub / "SlicerConfig.cmake").write_text(
+        STUB_CONFIG
+        + "".join(
+            f"set({name} {stub}/{name}.cmake)\n"
+            for name in ("Slicer_USE_FILE", "Slicer_EXTENSION_GENERATE_CONFIG", "Slicer_EXTENSION_CPACK")
+        )
+    )
     (stub / "Slicer_USE_FILE.cmake").write_text("")
     for name in ("Slicer_EXTENSION_GENERATE_CONFIG", "Slicer_EXTENSION_CPACK"):
-        (stub / f"{name}.cmake").write_text(
-            f'file(APPEND ${{RECORD}} "included {name} ${{EXTENSION_DEPENDS}}\\n")\n')
-    command = ["cmake", "-S", REPOSITORY, "-B", folder / "built", f"-DSlicer_DIR={stub}", f"-DRECORD={record}",
-               "-DBUILD_TESTING=ON", "-Wno-dev"]
+        (stub / f"{name}.cmake").write_text(f'file(APPEND ${{RECORD}} "included {name} ${{EXTENSION_DEPENDS}}\\n")\n')
+    command = [
+        "cmake",
+        "-S",
+        REPOSITORY,
+        "-B",
+        folder / "built",
+        f"-DSlicer_DIR={stub}",
+        f"-DRECORD={record}",
+        "-DBUILD_TESTING=ON",
+        "-Wno-dev",
+    ]
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not installed")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -75,8 +90,10 @@ def test_cmake_ships_every_file_and_no_other(configured):
 def test_cmake_builds_the_module_with_its_tests(configured):
     assert "module MIASSAM TRUE" in configured
     assert "unittest MIASSAM.py" in configured
-    assert configured[-2:] == ["included Slicer_EXTENSION_GENERATE_CONFIG PyTorch",
-                               "included Slicer_EXTENSION_CPACK PyTorch"]
+    assert configured[-2:] == [
+        "included Slicer_EXTENSION_GENERATE_CONFIG PyTorch",
+        "included Slicer_EXTENSION_CPACK PyTorch",
+    ]
 
 
 def test_only_packages_lie_beside_the_entry_file():
@@ -86,15 +103,32 @@ def test_only_packages_lie_beside_the_entry_file():
 
 def test_the_catalog_entries_agree_with_cmake():
     settings, entry = extensionSettings(), catalogEntry()
-    for key, name in (("homepage", "HOMEPAGE"), ("contributors", "CONTRIBUTORS"), ("description", "DESCRIPTION"),
-                      ("iconurl", "ICONURL"), ("screenshoturls", "SCREENSHOTURLS"), ("depends", "DEPENDS")):
+    for key, name in (
+        ("homepage", "HOMEPAGE"),
+        ("contributors", "CONTRIBUTORS"),
+        ("description", "DESCRIPTION"),
+        ("iconurl", "ICONURL"),
+        ("screenshoturls", "SCREENSHOTURLS"),
+        ("depends", "DEPENDS"),
+    ):
         assert entry[key] == settings[name], key
     data = json.loads((REPOSITORY / "MIASSAM.json").read_text())
-    assert set(data) == {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_url",
-                         "tier"}
+    assert set(data) == {
+        "$schema",
+        "build_dependencies",
+        "build_subdirectory",
+        "category",
+        "scm_revision",
+        "scm_url",
+        "tier",
+    }
     assert data["build_dependencies"] == settings["DEPENDS"].split()
-    for key, name in (("scm_url", "scmurl"), ("scm_revision", "scmrevision"), ("category", "category"),
-                      ("build_subdirectory", "build_subdirectory")):
+    for key, name in (
+        ("scm_url", "scmurl"),
+        ("scm_revision", "scmrevision"),
+        ("category", "category"),
+        ("build_subdirectory", "build_subdirectory"),
+    ):
         assert data[key] == entry[name], key
     assert str(data["tier"]) == entry["tier"]
     assert data["$schema"].rstrip("#").endswith("slicer-extension-catalog-entry-schema-v1.0.1.json")
@@ -146,8 +180,9 @@ print(f"{{seconds:.3f}}", ",".join(heavy))
 
 
 def test_importing_the_entry_file_is_quick_and_loads_nothing_heavy():
-    program = IMPORT_PROBE.format(paths=[str(REPOSITORY / "Testing"), str(MODULE_FOLDER)],
-                                  entry=str(MODULE_FOLDER / "MIASSAM.py"))
+    program = IMPORT_PROBE.format(
+        paths=[str(REPOSITORY / "Testing"), str(MODULE_FOLDER)], entry=str(MODULE_FOLDER / "MIASSAM.py")
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     seconds, heavy = done.stdout.splitlines()[-1].split(" ")
     assert heavy == ""

@@ -89,8 +89,9 @@ def test_a_row_moves_all_views_to_its_point(ready, views):
 
     segment(ready)
     table = ready.ui.resultsTable
-    QTest.mouseClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier,
-                     table.visualItemRect(table.item(0, 0)).center())
+    QTest.mouseClick(
+        table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, table.visualItemRect(table.item(0, 0)).center()
+    )
     for view in views.sliceViews.values():
         assert distanceToPlane(view.node, (38.5, 27.0, 3.0)) < 1e-6
 
@@ -205,8 +206,9 @@ def test_an_edited_segment_is_asked_about(ready, monkeypatch, replaces):
     if not replaces:
         from MIASSAMSlicerLib import segmentVoxels as io
 
-        assert np.array_equal(io.readSegment(ready.results.segmentation, "MIASSAM_1", ready.results.inputVolume),
-                              edited)
+        assert np.array_equal(
+            io.readSegment(ready.results.segmentation, "MIASSAM_1", ready.results.inputVolume), edited
+        )
 
 
 def test_another_mask_is_decoded_without_encoding_again(ready):

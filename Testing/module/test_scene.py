@@ -24,9 +24,12 @@ def reload(folder):
 @pytest.fixture
 def reloaded(segmented, tmp_path):  # noqa: F811
     """The panel with results whose scene was saved, closed and loaded; also what it was before."""
-    before = {"voxels": voxelsOf(segmented), "record": segmented.results.record,
-              "heat": slicer.util.arrayFromVolume(segmented.results.heat).copy(),
-              "range": segmented.results.heat.GetDisplayNode().GetLowerThreshold()}
+    before = {
+        "voxels": voxelsOf(segmented),
+        "record": segmented.results.record,
+        "heat": slicer.util.arrayFromVolume(segmented.results.heat).copy(),
+        "range": segmented.results.heat.GetDisplayNode().GetLowerThreshold(),
+    }
     segmented.parameters.heatOpacity = 0.3
     reload(tmp_path)
     segmented.initializeParameterNode()

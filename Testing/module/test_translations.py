@@ -8,9 +8,23 @@ import pytest
 from .conftest import MODULE_FOLDER
 
 FILES = [MODULE_FOLDER / "MIASSAM.py", *sorted((MODULE_FOLDER / "MIASSAMSlicerLib").glob("*.py"))]
-USER_CALLS = {"errorDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay", "infoDisplay", "warningDisplay",
-              "showStatus", "ModuleError", "MissingPackagesError", "EditedSegmentsError", "RunCancelled",
-              "setWindowTitle", "QLabel", "SetTitleText", "getExistingDirectory", "_onMessage"}
+USER_CALLS = {
+    "errorDisplay",
+    "confirmOkCancelDisplay",
+    "confirmYesNoDisplay",
+    "infoDisplay",
+    "warningDisplay",
+    "showStatus",
+    "ModuleError",
+    "MissingPackagesError",
+    "EditedSegmentsError",
+    "RunCancelled",
+    "setWindowTitle",
+    "QLabel",
+    "SetTitleText",
+    "getExistingDirectory",
+    "_onMessage",
+}
 USER_ATTRIBUTES = {"text", "toolTip", "title", "helpText", "acknowledgementText"}
 
 
@@ -31,10 +45,14 @@ def bareTexts(tree):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             values = [*node.args, *(each.value for each in node.keywords)] if name in USER_CALLS else []
         elif isinstance(node, ast.Assign) and any(
-                isinstance(target, ast.Attribute) and target.attr in USER_ATTRIBUTES for target in node.targets):
+            isinstance(target, ast.Attribute) and target.attr in USER_ATTRIBUTES for target in node.targets
+        ):
             values = [node.value]
-        bare += [ast.unparse(value) for value in values
-                 if hasWords(value) or (isinstance(value, ast.JoinedStr) and any(map(hasWords, value.values)))]
+        bare += [
+            ast.unparse(value)
+            for value in values
+            if hasWords(value) or (isinstance(value, ast.JoinedStr) and any(map(hasWords, value.values)))
+        ]
     return bare
 
 

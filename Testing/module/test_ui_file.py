@@ -11,13 +11,49 @@ UI_FILE = MODULE_FOLDER / "Resources" / "UI" / "MIASSAM.ui"
 SLICER_LIB = MODULE_FOLDER / "MIASSAMSlicerLib"
 # Properties read in the sources of Slicer 5.13 and CTK (Q_PROPERTY of the class and its ancestors).
 SLICER_PROPERTIES = {
-    "qMRMLNodeComboBox": {"nodeTypes", "showHidden", "hideChildNodeTypes", "showChildNodeTypes", "noneEnabled",
-                          "noneDisplay", "addEnabled", "removeEnabled", "editEnabled", "renameEnabled",
-                          "interactionNodeSingletonTag", "baseName", "selectNodeUponCreation", "currentNodeID"},
-    "ctkSliderWidget": {"decimals", "singleStep", "pageStep", "minimum", "maximum", "value", "prefix", "suffix",
-                        "tickInterval", "tracking", "invertedAppearance", "spinBoxVisible", "popupSlider"},
-    "ctkCollapsibleButton": {"text", "icon", "iconSize", "collapsed", "collapsedHeight", "contentsFrameShape",
-                             "contentsFrameShadow", "contentsLineWidth", "buttonTextAlignment", "checked"},
+    "qMRMLNodeComboBox": {
+        "nodeTypes",
+        "showHidden",
+        "hideChildNodeTypes",
+        "showChildNodeTypes",
+        "noneEnabled",
+        "noneDisplay",
+        "addEnabled",
+        "removeEnabled",
+        "editEnabled",
+        "renameEnabled",
+        "interactionNodeSingletonTag",
+        "baseName",
+        "selectNodeUponCreation",
+        "currentNodeID",
+    },
+    "ctkSliderWidget": {
+        "decimals",
+        "singleStep",
+        "pageStep",
+        "minimum",
+        "maximum",
+        "value",
+        "prefix",
+        "suffix",
+        "tickInterval",
+        "tracking",
+        "invertedAppearance",
+        "spinBoxVisible",
+        "popupSlider",
+    },
+    "ctkCollapsibleButton": {
+        "text",
+        "icon",
+        "iconSize",
+        "collapsed",
+        "collapsedHeight",
+        "contentsFrameShape",
+        "contentsFrameShadow",
+        "contentsLineWidth",
+        "buttonTextAlignment",
+        "checked",
+    },
     "qMRMLWidget": set(),
 }
 OF_EVERY_WIDGET = {"toolTip", "enabled", "visible", "geometry", "minimumSize", "sizePolicy"}
@@ -59,8 +95,12 @@ def test_every_property_exists(host):
 def test_every_parameter_name_is_a_parameter(script):
     from MIASSAMSlicerLib.parameters import MIASSAMParameterNode
 
-    bound = [each.findtext("string") for widget in widgets() for each in widget.findall("property")
-             if each.get("name") == "SlicerParameterName"]
+    bound = [
+        each.findtext("string")
+        for widget in widgets()
+        for each in widget.findall("property")
+        if each.get("name") == "SlicerParameterName"
+    ]
     assert set(bound) <= set(MIASSAMParameterNode.allParameters)
     assert len(bound) == len(set(bound)) >= 9
 
@@ -80,10 +120,16 @@ def test_every_button_is_connected(script):
 
 def test_the_scene_reaches_every_mrml_widget():
     root = ElementTree.parse(UI_FILE).getroot()
-    receivers = {each.findtext("receiver") for each in root.iter("connection")
-                 if each.findtext("signal") == "mrmlSceneChanged(vtkMRMLScene*)"}
-    mrmlWidgets = {widget.get("name") for widget in widgets()
-                   if widget.get("class").startswith("qMRML") and widget.get("name") != "MIASSAM"}
+    receivers = {
+        each.findtext("receiver")
+        for each in root.iter("connection")
+        if each.findtext("signal") == "mrmlSceneChanged(vtkMRMLScene*)"
+    }
+    mrmlWidgets = {
+        widget.get("name")
+        for widget in widgets()
+        if widget.get("class").startswith("qMRML") and widget.get("name") != "MIASSAM"
+    }
     assert receivers == mrmlWidgets
 
 

@@ -143,8 +143,10 @@ def openViews(application, size=(400, 400)):
     from .views import SliceView, ThreeDView
 
     logic = application.applicationLogic()
-    slices = {name: SliceView(name, orientation, logic, size)
-              for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal"))}
+    slices = {
+        name: SliceView(name, orientation, logic, size)
+        for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal"))
+    }
     application._layout = LayoutManager(slices, ThreeDView(logic, size=size))
     return application._layout
 

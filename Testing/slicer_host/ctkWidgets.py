@@ -71,8 +71,11 @@ class ctkSliderWidget(QtWidgets.QWidget):
         super().__init__(parent)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        self._bar, self._box, self._isFollowing = QtWidgets.QSlider(QtCore.Qt.Horizontal), \
-            QtWidgets.QDoubleSpinBox(), False
+        self._bar, self._box, self._isFollowing = (
+            QtWidgets.QSlider(QtCore.Qt.Horizontal),
+            QtWidgets.QDoubleSpinBox(),
+            False,
+        )
         row.addWidget(self._bar)
         row.addWidget(self._box)
         self._box.setRange(0, 100)
@@ -93,14 +96,18 @@ class ctkSliderWidget(QtWidgets.QWidget):
             self._box.setValue(low + position / 1000 * (high - low))
 
     value = Property(float, lambda self: self._box.property("value"), lambda self, value: self._box.setValue(value))
-    minimum = Property(float, lambda self: self._box.property("minimum"),
-                       lambda self, value: self._box.setMinimum(value))
-    maximum = Property(float, lambda self: self._box.property("maximum"),
-                       lambda self, value: self._box.setMaximum(value))
-    singleStep = Property(float, lambda self: self._box.property("singleStep"),
-                          lambda self, value: self._box.setSingleStep(value))
-    decimals = Property(int, lambda self: self._box.property("decimals"),
-                        lambda self, value: self._box.setDecimals(value))
+    minimum = Property(
+        float, lambda self: self._box.property("minimum"), lambda self, value: self._box.setMinimum(value)
+    )
+    maximum = Property(
+        float, lambda self: self._box.property("maximum"), lambda self, value: self._box.setMaximum(value)
+    )
+    singleStep = Property(
+        float, lambda self: self._box.property("singleStep"), lambda self, value: self._box.setSingleStep(value)
+    )
+    decimals = Property(
+        int, lambda self: self._box.property("decimals"), lambda self, value: self._box.setDecimals(value)
+    )
 
     def setValue(self, value):
         self._box.setValue(value)
@@ -123,9 +130,20 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 
 
 # Slicer's own parameterNodeWrapper names these classes when it looks for a connector.
-_NAMED_ONLY = ("ctkDoubleSlider", "ctkDoubleSpinBox", "ctkRangeWidget", "ctkDoubleRangeSlider", "ctkCheckBox",
-               "ctkComboBox", "ctkCheckablePushButton", "ctkDirectoryButton", "ctkColorPickerButton",
-               "ctkMenuButton", "ctkMessageBox", "ctkFittedTextBrowser")
+_NAMED_ONLY = (
+    "ctkDoubleSlider",
+    "ctkDoubleSpinBox",
+    "ctkRangeWidget",
+    "ctkDoubleRangeSlider",
+    "ctkCheckBox",
+    "ctkComboBox",
+    "ctkCheckablePushButton",
+    "ctkDirectoryButton",
+    "ctkColorPickerButton",
+    "ctkMenuButton",
+    "ctkMessageBox",
+    "ctkFittedTextBrowser",
+)
 
 
 def installCtk():

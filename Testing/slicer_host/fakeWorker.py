@@ -28,9 +28,23 @@ class FakeEngine:
         self.volumes, self.encoded = {}, {}
 
     def verbs(self):
-        return {name: getattr(self, name) for name in (
-            "hello", "load_model", "open_volume", "close_volume", "segment", "redecode", "build_bank", "bank_info",
-            "fetch_model", "remove_models", "make_sample", "build_sample_bank")}
+        return {
+            name: getattr(self, name)
+            for name in (
+                "hello",
+                "load_model",
+                "open_volume",
+                "close_volume",
+                "segment",
+                "redecode",
+                "build_bank",
+                "bank_info",
+                "fetch_model",
+                "remove_models",
+                "make_sample",
+                "build_sample_bank",
+            )
+        }
 
     def hello(self, arguments, call):
         return {"version": "fake", "volumes": sorted(self.volumes)}
@@ -51,8 +65,14 @@ class FakeEngine:
     def make_sample(self, arguments, call):
         voxels = np.full((6, 40, 50), 50, np.float32)
         voxels[2:4, 10:16, 8:14] = 200
-        return {"array": call.save("sample", voxels), "truth": call.save("truth", (voxels > 100).astype(np.uint8)),
-                "ijk_to_ras": np.eye(4).tolist(), "name": "fake", "modality": "mri", "description": "a fake sample"}
+        return {
+            "array": call.save("sample", voxels),
+            "truth": call.save("truth", (voxels > 100).astype(np.uint8)),
+            "ijk_to_ras": np.eye(4).tolist(),
+            "name": "fake",
+            "modality": "mri",
+            "description": "a fake sample",
+        }
 
     def build_sample_bank(self, arguments, call):
         return self.build_bank({**arguments, "volumes": []}, call)
@@ -69,10 +89,20 @@ class FakeEngine:
             self.encoded[arguments["volume"]].add(index)
         n_lesions = int(labels.max())
         heat = np.maximum(voxels - 100.0, 0).astype(np.float32) / 20
-        return {"slice_axis": 2, "n_slices": len(voxels), "n_lesions": n_lesions, "heat_unit": "fake units",
-                "slices": slices, "run": {"preset": "fake", "options": arguments.get("options", {})}, "notes": [],
-                "timings_s": {}, "heat": call.save("heat", heat), "labels": call.save("labels", labels),
-                "device": "cpu", "n_encoded": len(self.encoded[arguments["volume"]])}
+        return {
+            "slice_axis": 2,
+            "n_slices": len(voxels),
+            "n_lesions": n_lesions,
+            "heat_unit": "fake units",
+            "slices": slices,
+            "run": {"preset": "fake", "options": arguments.get("options", {})},
+            "notes": [],
+            "timings_s": {},
+            "heat": call.save("heat", heat),
+            "labels": call.save("labels", labels),
+            "device": "cpu",
+            "n_encoded": len(self.encoded[arguments["volume"]]),
+        }
 
     def _slice(self, pixels, labels, index, options):
         findings = []
@@ -83,11 +113,25 @@ class FakeEngine:
             if part.any():
                 labels[part] = lesion
                 y, x = np.argwhere(part).mean(0)
-                findings.append({"lesion": lesion, "cog_ijk": [float(x), float(y), float(index)],
-                                 "score": float(pixels[part].max() / 20), "predicted_iou": 0.9,
-                                 "area_mm2": float(part.sum()), "mask_index": "3", "prompt": "cog", "why": []})
-        return {"index": index, "image_score": float(pixels.max() / 20), "tail_probability": None, "note": "",
-                "findings": findings}
+                findings.append(
+                    {
+                        "lesion": lesion,
+                        "cog_ijk": [float(x), float(y), float(index)],
+                        "score": float(pixels[part].max() / 20),
+                        "predicted_iou": 0.9,
+                        "area_mm2": float(part.sum()),
+                        "mask_index": "3",
+                        "prompt": "cog",
+                        "why": [],
+                    }
+                )
+        return {
+            "index": index,
+            "image_score": float(pixels.max() / 20),
+            "tail_probability": None,
+            "note": "",
+            "findings": findings,
+        }
 
     def redecode(self, arguments, call):
         voxels, index = self._volume(arguments), arguments["slice"]
@@ -96,11 +140,22 @@ class FakeEngine:
             for (i, j, _), label in zip(arguments["points_ijk"], arguments["labels"]):
                 if label == wanted:
                     rows = slice(max(0, round(j) - HALF_SIDE), round(j) + HALF_SIDE + 1)
-                    mask[0, rows, max(0, round(i) - HALF_SIDE):round(i) + HALF_SIDE + 1] = wanted
+                    mask[0, rows, max(0, round(i) - HALF_SIDE) : round(i) + HALF_SIDE + 1] = wanted
         self.encoded[arguments["volume"]].add(index)
-        return {"slice": index, "slice_axis": 2, "mask": call.save("mask", mask), "lesion": 1, "score": 9.0,
-                "predicted_iou": 0.8, "area_mm2": float(mask.sum()), "mask_index": "3", "prompt": "user", "why": [],
-                "cog_ijk": arguments["points_ijk"][0], "n_encoded": len(self.encoded[arguments["volume"]])}
+        return {
+            "slice": index,
+            "slice_axis": 2,
+            "mask": call.save("mask", mask),
+            "lesion": 1,
+            "score": 9.0,
+            "predicted_iou": 0.8,
+            "area_mm2": float(mask.sum()),
+            "mask_index": "3",
+            "prompt": "user",
+            "why": [],
+            "cog_ijk": arguments["points_ijk"][0],
+            "n_encoded": len(self.encoded[arguments["volume"]]),
+        }
 
     def build_bank(self, arguments, call):
         for number, volume in enumerate(arguments["volumes"], 1):
@@ -114,9 +169,19 @@ class FakeEngine:
     def bank_info(self, arguments, call):
         if not Path(arguments["path"]).is_dir():
             raise BankError(f"{arguments['path']} is not a memory bank folder; give a folder made by a build")
-        return {"model": "embedded", "model_digest": "f" * 64, "preset": "refined", "modality": "mri",
-                "anatomy": "brain", "slice_axis": "auto", "n_slices": 12, "n_patches": {"embedding": 12000},
-                "sources": ["normal"], "calibrated": True, "damage": []}
+        return {
+            "model": "embedded",
+            "model_digest": "f" * 64,
+            "preset": "refined",
+            "modality": "mri",
+            "anatomy": "brain",
+            "slice_axis": "auto",
+            "n_slices": 12,
+            "n_patches": {"embedding": 12000},
+            "sources": ["normal"],
+            "calibrated": True,
+            "damage": [],
+        }
 
     def fetch_model(self, arguments, call):
         raise InputError("the fake worker has no network")

@@ -17,12 +17,19 @@ from .ctkWidgets import installCtk
 from .pythonqt import installQt
 
 LOGICS = {
-    "Colors": "vtkSlicerColorLogic", "Volumes": "vtkSlicerVolumesLogic",
-    "Segmentations": "vtkSlicerSegmentationsModuleLogic", "Markups": "vtkSlicerMarkupsLogic",
-    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic", "Models": "vtkSlicerModelsLogic",
-    "Transforms": "vtkSlicerTransformLogic", "Tables": "vtkSlicerTablesLogic",
-    "Data": "vtkSlicerDataModuleLogic", "Texts": "vtkSlicerTextsLogic", "Units": "vtkSlicerUnitsLogic",
-    "ViewControllers": "vtkSlicerViewControllersLogic", "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
+    "Colors": "vtkSlicerColorLogic",
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Data": "vtkSlicerDataModuleLogic",
+    "Texts": "vtkSlicerTextsLogic",
+    "Units": "vtkSlicerUnitsLogic",
+    "ViewControllers": "vtkSlicerViewControllersLogic",
+    "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
 }
 
 _host = None

@@ -5,9 +5,18 @@ import os
 import slicer
 
 FILE_TYPES = {
-    ".nrrd": "VolumeFile", ".nhdr": "VolumeFile", ".nii": "VolumeFile", ".nii.gz": "VolumeFile",
-    ".mha": "VolumeFile", ".seg.nrrd": "SegmentationFile", ".mrk.json": "MarkupsFile", ".h5": "TransformFile",
-    ".tfm": "TransformFile", ".mrml": "SceneFile", ".mrb": "SceneFile", ".ctbl": "ColorTableFile",
+    ".nrrd": "VolumeFile",
+    ".nhdr": "VolumeFile",
+    ".nii": "VolumeFile",
+    ".nii.gz": "VolumeFile",
+    ".mha": "VolumeFile",
+    ".seg.nrrd": "SegmentationFile",
+    ".mrk.json": "MarkupsFile",
+    ".h5": "TransformFile",
+    ".tfm": "TransformFile",
+    ".mrml": "SceneFile",
+    ".mrb": "SceneFile",
+    ".ctbl": "ColorTableFile",
 }
 
 
@@ -34,8 +43,13 @@ def _loadColors(path, properties, _messages):
     return slicer.modules.colors.logic().LoadColorFile(path, properties.get("name") or "")
 
 
-READERS = {"VolumeFile": _loadVolume, "SegmentationFile": _loadSegmentation, "MarkupsFile": _loadMarkups,
-           "TransformFile": _loadTransform, "ColorTableFile": _loadColors}
+READERS = {
+    "VolumeFile": _loadVolume,
+    "SegmentationFile": _loadSegmentation,
+    "MarkupsFile": _loadMarkups,
+    "TransformFile": _loadTransform,
+    "ColorTableFile": _loadColors,
+}
 
 
 class CoreIOManager:

@@ -75,8 +75,13 @@ class qMRMLNodeComboBox(qMRMLWidget):
         if "_combo" not in self.__dict__:
             return
         scene, current = self.mrmlScene(), self.currentNodeID
-        nodes = [node for kind in (self.property("nodeTypes") or []) if scene
-                 for node in slicer.util.getNodesByClass(kind, scene) if self._accepts(node, kind)]
+        nodes = [
+            node
+            for kind in (self.property("nodeTypes") or [])
+            if scene
+            for node in slicer.util.getNodesByClass(kind, scene)
+            if self._accepts(node, kind)
+        ]
         none = [None] if self.property("noneEnabled") else []
         self._isListing = True
         self._combo.clear()
@@ -135,16 +140,30 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
         return self._self
 
 
-_NAMED_ONLY = ("qMRMLSpinBox", "qMRMLRangeWidget", "qMRMLSegmentSelectorWidget", "qMRMLCheckableNodeComboBox",
-               "qMRMLSubjectHierarchyTreeView", "qMRMLColorTableComboBox", "qMRMLSimpleMarkupsWidget",
-               "qMRMLCollapsibleButton", "qMRMLSegmentEditorWidget", "qMRMLSubjectHierarchyComboBox",
-               "qMRMLSegmentsTableView")
+_NAMED_ONLY = (
+    "qMRMLSpinBox",
+    "qMRMLRangeWidget",
+    "qMRMLSegmentSelectorWidget",
+    "qMRMLCheckableNodeComboBox",
+    "qMRMLSubjectHierarchyTreeView",
+    "qMRMLColorTableComboBox",
+    "qMRMLSimpleMarkupsWidget",
+    "qMRMLCollapsibleButton",
+    "qMRMLSegmentEditorWidget",
+    "qMRMLSubjectHierarchyComboBox",
+    "qMRMLSegmentsTableView",
+)
 
 
 def installMrmlWidgets():
     """Put the widget classes on the ``slicer`` package, where Slicer's scripts find them."""
-    for cls in (qMRMLWidget, qSlicerWidget, qMRMLNodeComboBox, qSlicerScriptedLoadableModule,
-                qSlicerScriptedLoadableModuleWidget):
+    for cls in (
+        qMRMLWidget,
+        qSlicerWidget,
+        qMRMLNodeComboBox,
+        qSlicerScriptedLoadableModule,
+        qSlicerScriptedLoadableModuleWidget,
+    ):
         setattr(slicer, cls.__name__, cls)
     slicer.qMRMLSliderWidget = standIn(type("qMRMLSliderWidget", (ctkSliderWidget,), {}))
     for name in _NAMED_ONLY:

@@ -6,18 +6,31 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 SLICE_MANAGERS = (
-    "vtkMRMLVolumeGlyphSliceDisplayableManager", "vtkMRMLModelSliceDisplayableManager",
-    "vtkMRMLCrosshairDisplayableManager", "vtkMRMLOrientationMarkerDisplayableManager",
-    "vtkMRMLRulerDisplayableManager", "vtkMRMLScalarBarDisplayableManager",
-    "vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLMarkupsDisplayableManager",
-    "vtkMRMLTransformsDisplayableManager2D", "vtkMRMLColorLegendDisplayableManager")
+    "vtkMRMLVolumeGlyphSliceDisplayableManager",
+    "vtkMRMLModelSliceDisplayableManager",
+    "vtkMRMLCrosshairDisplayableManager",
+    "vtkMRMLOrientationMarkerDisplayableManager",
+    "vtkMRMLRulerDisplayableManager",
+    "vtkMRMLScalarBarDisplayableManager",
+    "vtkMRMLSegmentationsDisplayableManager2D",
+    "vtkMRMLMarkupsDisplayableManager",
+    "vtkMRMLTransformsDisplayableManager2D",
+    "vtkMRMLColorLegendDisplayableManager",
+)
 THREED_MANAGERS = (
-    "vtkMRMLVolumeRenderingDisplayableManager", "vtkMRMLCameraDisplayableManager",
-    "vtkMRMLViewDisplayableManager", "vtkMRMLModelDisplayableManager",
-    "vtkMRMLThreeDReformatDisplayableManager", "vtkMRMLCrosshairDisplayableManager3D",
-    "vtkMRMLOrientationMarkerDisplayableManager", "vtkMRMLRulerDisplayableManager",
-    "vtkMRMLSegmentationsDisplayableManager3D", "vtkMRMLMarkupsDisplayableManager",
-    "vtkMRMLTransformsDisplayableManager3D", "vtkMRMLColorLegendDisplayableManager")
+    "vtkMRMLVolumeRenderingDisplayableManager",
+    "vtkMRMLCameraDisplayableManager",
+    "vtkMRMLViewDisplayableManager",
+    "vtkMRMLModelDisplayableManager",
+    "vtkMRMLThreeDReformatDisplayableManager",
+    "vtkMRMLCrosshairDisplayableManager3D",
+    "vtkMRMLOrientationMarkerDisplayableManager",
+    "vtkMRMLRulerDisplayableManager",
+    "vtkMRMLSegmentationsDisplayableManager3D",
+    "vtkMRMLMarkupsDisplayableManager",
+    "vtkMRMLTransformsDisplayableManager3D",
+    "vtkMRMLColorLegendDisplayableManager",
+)
 
 
 class _OffScreenView:

@@ -24,8 +24,9 @@ def installQt():
     _keepNoneAlive()
     module = types.ModuleType("qt")
     for part in (QtCore, QtGui, QtWidgets):  # dir(), since PySide fills its modules lazily
-        module.__dict__.update({name: getattr(part, name) for name in dir(part)
-                                if name.startswith("Q") or name == "Qt"})
+        module.__dict__.update(
+            {name: getattr(part, name) for name in dir(part) if name.startswith("Q") or name == "Qt"}
+        )
     module.Signal, module.Property = QtCore.Signal, QtCore.Property
     module.QUiLoader = QUiLoader
     _giveManners(module)
@@ -41,8 +42,9 @@ def _giveManners(module):
     for kind in objects:
         properties.exposeProperties(kind)
     base = QtCore.QObject
-    base.name = property(lambda self: self.property("objectName"),
-                         lambda self, value: self.setProperty("objectName", value))
+    base.name = property(
+        lambda self: self.property("objectName"), lambda self, value: self.setProperty("objectName", value)
+    )
     lookUp = _lookUpOf(base)
     for kind in objects:  # generated classes carry their own slot for setattr
         kind.__setattr__ = properties.setAttribute

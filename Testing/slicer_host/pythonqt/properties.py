@@ -27,8 +27,10 @@ class QtProperty:
             raise AttributeError(f"Property '{self.name}' of type '{kind}' is not writable")
         value = list(value) if isinstance(value, tuple) else value
         if not instance.setProperty(self.name, value):
-            raise ValueError(f"Property '{self.name}' of type '{kind}' does not accept an object of type "
-                             f"{type(value).__name__} ({value!r})")
+            raise ValueError(
+                f"Property '{self.name}' of type '{kind}' does not accept an object of type "
+                f"{type(value).__name__} ({value!r})"
+            )
 
 
 def exposeProperties(cls):
@@ -40,8 +42,11 @@ def exposeProperties(cls):
     for index in range(meta.propertyOffset(), meta.propertyCount()):
         declared = meta.property(index)
         if declared.name() not in KEPT_AS_METHODS:
-            setattr(cls, declared.name(), QtProperty(declared.name(), cls.__dict__.get(declared.name()),
-                                                     declared.isWritable()))
+            setattr(
+                cls,
+                declared.name(),
+                QtProperty(declared.name(), cls.__dict__.get(declared.name()), declared.isWritable()),
+            )
 
 
 def setAttribute(self, name, value):
@@ -71,5 +76,7 @@ def _setUndeclared(self, name, value):
     elif bytes(name, "utf-8") in [bytes(known.data()) for known in self.dynamicPropertyNames()]:
         self.setProperty(name, value)
     else:
-        raise AttributeError(f"'{name}' does not exist on {type(self).__name__} and creating new attributes on "
-                             "C++ objects is not allowed")
+        raise AttributeError(
+            f"'{name}' does not exist on {type(self).__name__} and creating new attributes on "
+            "C++ objects is not allowed"
+        )

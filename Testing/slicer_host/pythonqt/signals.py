@@ -21,8 +21,13 @@ def cutToArguments(slot):
 
 def _fixedArity(callee, count):
     """PySide passes a defaulted argument such as ``checked`` only to a slot that declares it."""
-    return [lambda: callee(), lambda a: callee(a), lambda a, b: callee(a, b),
-            lambda a, b, c: callee(a, b, c), lambda a, b, c, d: callee(a, b, c, d)][count]
+    return [
+        lambda: callee(),
+        lambda a: callee(a),
+        lambda a, b: callee(a, b),
+        lambda a, b, c: callee(a, b, c),
+        lambda a, b, c, d: callee(a, b, c, d),
+    ][count]
 
 
 class BoundSignal:

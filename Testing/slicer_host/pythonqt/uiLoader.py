@@ -22,8 +22,10 @@ class QUiLoader:
             file.open(QtCore.QFile.ReadOnly)
         root = ElementTree.fromstring(bytes(file.readAll().data()))
         self._refuseUnknown(root)
-        wanted = [[item.findtext(tag) for tag in ("sender", "signal", "receiver", "slot")]
-                  for item in root.iter("connection")]
+        wanted = [
+            [item.findtext(tag) for tag in ("sender", "signal", "receiver", "slot")]
+            for item in root.iter("connection")
+        ]
         for connections in root.findall("connections"):
             root.remove(connections)
         widget = self._build(root, parent)

@@ -19,9 +19,20 @@ class SampleDataLogic:
         categories.setdefault(category, {})["title"] = title
 
     @staticmethod
-    def registerCustomSampleDataSource(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
-                                       customDownloader=None, thumbnailFileName=None, loadFileTypes=None,
-                                       loadFiles=None, loadFileProperties=None, checksums=None, loadFileType=None):
+    def registerCustomSampleDataSource(
+        category="Custom",
+        sampleName=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileTypes=None,
+        loadFiles=None,
+        loadFileProperties=None,
+        checksums=None,
+        loadFileType=None,
+    ):
         sources = slicer.modules.__dict__.setdefault("sampleDataSources", {}).setdefault(category, [])
         if sampleName not in [source.sampleName for source in sources]:
             fields = {name: value for name, value in locals().items() if name not in ("sources", "category")}

@@ -6,21 +6,31 @@ import unittest
 import qt
 import slicer
 
-__all__ = ["ScriptedLoadableModule", "ScriptedLoadableModuleWidget", "ScriptedLoadableModuleLogic",
-           "ScriptedLoadableModuleTest"]
+__all__ = [
+    "ScriptedLoadableModule",
+    "ScriptedLoadableModuleWidget",
+    "ScriptedLoadableModuleLogic",
+    "ScriptedLoadableModuleTest",
+]
 
 
 def _nameWithout(instance, ending):
     name = type(instance).__name__
-    return name[:-len(ending)] if name.endswith(ending) else name
+    return name[: -len(ending)] if name.endswith(ending) else name
 
 
 class ScriptedLoadableModule:
     def __init__(self, parent):
         self.parent = parent
         self.moduleName = type(self).__name__
-        for field, value in {"title": "", "categories": [], "dependencies": [], "contributors": [],
-                             "helpText": "", "acknowledgementText": ""}.items():
+        for field, value in {
+            "title": "",
+            "categories": [],
+            "dependencies": [],
+            "contributors": [],
+            "helpText": "",
+            "acknowledgementText": "",
+        }.items():
             setattr(parent, field, value)
         icon = self.resourcePath(f"Icons/{self.moduleName}.png")
         if os.path.isfile(icon):
@@ -32,8 +42,11 @@ class ScriptedLoadableModule:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", name)
 
     def getDefaultModuleDocumentationLink(self, docPage=None):
-        url = slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(
-            self.moduleName)
+        url = (
+            slicer.app.documentationBaseUrl + docPage
+            if docPage
+            else slicer.app.moduleDocumentationUrl(self.moduleName)
+        )
         return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
 
     def runTest(self, msec=100, **options):
@@ -67,8 +80,7 @@ class ScriptedLoadableModuleWidget:
     def _onModuleAboutToBeUnloaded(self, moduleName):
         if moduleName == self.moduleName:
             self.cleanup()
-            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)",
-                                                  self._onModuleAboutToBeUnloaded)
+            slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
 
 class ScriptedLoadableModuleLogic:

@@ -30,8 +30,16 @@ def pip_check(requirements):
     return all(_isMet(item) for item in _listed(requirements))
 
 
-def pip_ensure(requirements, constraints=None, skip_packages=None, prompt_install=True, prompt_restart=True,
-               requester=None, skip_in_testing=True, show_progress=True):
+def pip_ensure(
+    requirements,
+    constraints=None,
+    skip_packages=None,
+    prompt_install=True,
+    prompt_restart=True,
+    requester=None,
+    skip_in_testing=True,
+    show_progress=True,
+):
     missing = [item for item in _listed(requirements) if not _isMet(item)]
     if not missing or (skip_in_testing and slicer.app.testingEnabled()):
         return

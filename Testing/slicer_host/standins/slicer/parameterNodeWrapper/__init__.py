@@ -8,5 +8,15 @@ from .serializers import serializerFor
 from .validators import Choice, Default, Maximum, Minimum, WithinRange
 from .wrapper import SlicerParameterNamePropertyName, isParameterNodeWrapper, parameterNodeWrapper
 
-__all__ = ["Choice", "Default", "Maximum", "Minimum", "SlicerParameterNamePropertyName", "WithinRange",
-           "createGuiConnector", "isParameterNodeWrapper", "parameterNodeWrapper", "serializerFor"]
+__all__ = [
+    "Choice",
+    "Default",
+    "Maximum",
+    "Minimum",
+    "SlicerParameterNamePropertyName",
+    "WithinRange",
+    "createGuiConnector",
+    "isParameterNodeWrapper",
+    "parameterNodeWrapper",
+    "serializerFor",
+]

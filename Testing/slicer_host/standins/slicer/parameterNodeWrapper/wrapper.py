@@ -32,8 +32,10 @@ def isParameterNodeWrapper(candidate):
 
 
 def parameterNodeWrapper(cls):
-    parameters = {name: _Parameter(name, hint, getattr(cls, name, None))
-                  for name, hint in typing.get_type_hints(cls, include_extras=True).items()}
+    parameters = {
+        name: _Parameter(name, hint, getattr(cls, name, None))
+        for name, hint in typing.get_type_hints(cls, include_extras=True).items()
+    }
     for parameter in parameters.values():
         setattr(cls, parameter.name, _attribute(parameter))
     cls.allParameters, cls._isParameterNodeWrapper = parameters, True
@@ -45,8 +47,10 @@ def parameterNodeWrapper(cls):
 
 
 def _attribute(parameter):
-    return property(lambda self: parameter.serializer.read(self.parameterNode, parameter.name),
-                    lambda self, value: parameter.write(self.parameterNode, value))
+    return property(
+        lambda self: parameter.serializer.read(self.parameterNode, parameter.name),
+        lambda self, value: parameter.write(self.parameterNode, value),
+    )
 
 
 def _forwarded(name):
@@ -89,6 +93,7 @@ def _writer(self, name, connector):
         if not self._isUpdating:
             with slicer.util.NodeModify(self):
                 setattr(self, name, connector.read())
+
     return write
 
 
