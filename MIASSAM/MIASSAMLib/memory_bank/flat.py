@@ -10,11 +10,12 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
+from .proven import ShortRows, pays_off
 from .searcher import squared_distances
 
 
 class FlatSearcher:
-    """Exact nearest rows; the winner of each query is scored again without cancellation."""
+    """Exact nearest rows; long rows are first narrowed down by a projection that proves what is not nearest."""
 
     def __init__(self, index: Any, device: str = "cpu") -> None:
         self._index = index
@@ -22,9 +23,20 @@ class FlatSearcher:
         self.name = "faiss flat" if self._on_card is None else "faiss flat on the graphics card"
         self.n_rows = int(index.ntotal)
         self.dimension = int(index.d)
+        self._short: ShortRows | None = None
 
     def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
         """See `RowSearcher.search`."""
+        if self._on_card is not None or not pays_off(self.n_rows, self.dimension):
+            return self._search_all(queries)
+        if self._short is None:
+            self._short = ShortRows(self.rows_at, self.n_rows)
+        distances, winners, proven = self._short.search(queries)
+        if not proven.all():
+            distances[~proven], winners[~proven] = self._search_all(queries[~proven])
+        return distances, winners
+
+    def _search_all(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
         _, neighbors = (self._on_card or self._index).search(queries, 1)
         winners = neighbors[:, 0]
         return squared_distances(queries, self.rows_at(winners)), winners

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,6 @@ class RowSpool:
         offset, count = int(numbers[0]) * dimension * dtype.itemsize, len(numbers) * dimension
         stored = np.fromfile(self.path(kind), dtype, count, offset=offset)
         return np.asarray(stored.reshape(-1, dimension), np.float32)
-
-    def runs(self, kind: str, wanted: Sequence[bool], chunk_rows: int = 65536) -> Iterator[FloatArray]:
-        """Yield the rows of the wanted entries as float32, in chunks that join neighboring entries."""
-        rows, start = self.rows(kind), 0
-        for flag, run in itertools.groupby(zip(wanted, self.entries, strict=True), key=lambda pair: pair[0]):
-            stop = start + sum(entry.rows[kind] for _, entry in run)
-            for first in range(start, stop, chunk_rows) if flag else ():
-                yield np.asarray(rows[first : min(first + chunk_rows, stop)], np.float32)
-            start = stop
 
     def check(self) -> None:
         """Compare every stored row with its checksum.

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
 from .files import FolderLock, disk_errors_in_words, write_text_atomically
-from .flat import nearest_squared
 from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
+from .others import OtherRows
 from .publish import Finish, Selector, sweep_finished
 from .spool import RowSpool
 from .storage import Compress, spool_dtype
@@ -60,6 +58,7 @@ class BankWriter:
         self._spool = RowSpool(self._building, lambda dimension: spool_dtype(compress, dimension))
         self._base: MemoryBank | None = None
         self._added: set[str] = set()
+        self._searched: dict[str, OtherRows] = {}
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -128,10 +127,12 @@ class BankWriter:
 
         excluded: one flag per entry of `parts`. Infinite where every part is excluded.
         """
-        best = np.full(len(queries), np.inf, np.float32)
-        for rows in self._spool.runs(kind, [not flag for flag in excluded]):
-            np.minimum(best, nearest_squared(queries, rows), out=best)
-        return best
+        return self._others(kind).search(queries, [not flag for flag in excluded])
+
+    def _others(self, kind: str) -> OtherRows:
+        if kind not in self._searched or self._searched[kind].n_rows != self._spool.n_rows(kind):
+            self._searched[kind] = OtherRows(self._spool, kind)
+        return self._searched[kind]
 
     def finish(self, calibration: Mapping[str, AnyArray] | None = None, select: Selector | None = None) -> MemoryBank:
         """Write the bank and return it, opened.

@@ -1,0 +1,145 @@
+"""`miassam demo`: phantoms, banks, segmentations, pictures and Dice; no network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .progress import say, terminal_progress
+
+if TYPE_CHECKING:
+    from ..phantoms import Phantom
+    from ..pipeline import CaseResult, Segmenter
+    from ..protocols import Progress
+
+N_NORMAL = 5
+"""Normal phantoms of each kind that make its bank."""
+
+
+@dataclass(frozen=True)
+class DemoCase:
+    """One phantom of the demo: kind, seed, lesions and how it is stored."""
+
+    kind: str
+    seed: int
+    n_lesions: int
+    geometry: str = "axial"
+
+
+CASES = (
+    DemoCase("brain", 101, 1),
+    DemoCase("brain", 102, 3, "oblique"),
+    DemoCase("brain", 103, 0),
+    DemoCase("liver", 101, 2),
+    DemoCase("liver", 102, 1, "isotropic"),
+    DemoCase("liver", 103, 0),
+    DemoCase("retina", 101, 2),
+    DemoCase("retina", 102, 1, "flipped"),
+    DemoCase("retina", 103, 0),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `miassam demo`."""
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--kind", action="append", choices=("brain", "liver", "retina"), help="only this kind")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make phantoms, build banks, segment, measure and say where everything is."""
+    from ..outputs import write_run
+    from ..sam import load_model
+    from ..volume_io import check_output_dir
+
+    output = check_output_dir(arguments.output)
+    model = load_model("embedded", device=arguments.device)
+    kinds = arguments.kind or ["brain", "liver", "retina"]
+    rows: list[dict[str, Any]] = []
+    with terminal_progress() as progress:
+        for kind in kinds:
+            say(f"{kind}: building a bank from {N_NORMAL} normal phantoms ...")
+            segmenter = _segmenter(kind, output, model, progress)
+            for case in (case for case in CASES if case.kind == kind):
+                rows.append(_run_case(case, segmenter, output, progress))
+                say(f"  {rows[-1]['case']}: {rows[-1]['summary']}")
+    write_run(output, rows, {"demo": "procedural phantoms with known truth", "model": model.name})
+    (output / "demo.json").write_text(json.dumps({"cases": rows}, indent=1), encoding="utf-8")
+    _conclude(rows, output)
+    return 0
+
+
+def _segmenter(kind: str, output: Path, model: Any, progress: Progress) -> Segmenter:
+    """Build (or reuse) the bank of a kind and return its segmenter."""
+    from ..build import BuildOptions, BuildSource, build_bank
+    from ..config import preset
+    from ..errors import BankError
+    from ..memory_bank import MemoryBank
+    from ..phantoms import make_phantom
+    from ..pipeline import Preprocessing, Segmenter
+
+    path, config = output / f"{kind}.bank", preset("refined")
+    try:
+        bank = MemoryBank.load(path)
+        bank.check_fits(config.to_dict(), model.name, model.digest)
+    except BankError:
+        sources = [
+            BuildSource(f"{kind}_normal_{seed:03d}", lambda seed=seed: (make_phantom(kind, seed).volume, None))
+            for seed in range(N_NORMAL)
+        ]
+        options = BuildOptions(anatomy=f"{kind} phantom", overwrite=path.exists())
+        bank = build_bank(path, sources, model, config, options, progress)
+    return Segmenter(model, bank, config, Preprocessing())
+
+
+def _run_case(case: DemoCase, segmenter: Segmenter, output: Path, progress: Progress) -> dict[str, Any]:
+    from ..outputs import write_case
+    from ..phantoms import default_grid, make_phantom, vary
+    from ..volume_io import write_volume
+
+    grid = vary(default_grid(case.kind), case.geometry)
+    phantom = make_phantom(case.kind, case.seed, case.n_lesions, grid)
+    write_volume(output / f"{phantom.volume.name}.nii.gz", phantom.volume)
+    result = segmenter.segment(phantom.volume, progress=progress)
+    row = write_case(output, result)
+    measured = measure_case(phantom, result)
+    return {**row, **measured, "geometry": case.geometry, "summary": f"{row['summary']}; {_words(measured)}"}
+
+
+def measure_case(phantom: Phantom, result: CaseResult) -> dict[str, Any]:
+    """Compare a result with a phantom's truth: Dice, lesions found, points inside lesions."""
+    import numpy as np
+
+    truth, found = phantom.lesion_labels_kji > 0, result.labels_kji > 0
+    total = int(truth.sum()) + int(found.sum())
+    numbers = [int(n) for n in np.unique(phantom.lesion_labels_kji) if n]
+    points = [result.cog_ijk(item, finding) for item in result.slices for finding in item.findings]
+    inside = [bool(truth[tuple(np.round(ijk).astype(int)[::-1])]) for ijk in points]
+    return {
+        "true_lesions": len(numbers),
+        "found_lesions": sum(bool(found[phantom.lesion_labels_kji == n].any()) for n in numbers),
+        "dice": round(2 * int((truth & found).sum()) / total, 4) if total else 1.0,
+        "cog_in_lesion": round(float(np.mean(inside)), 4) if inside else None,
+    }
+
+
+def _words(measured: dict[str, Any]) -> str:
+    if not measured["true_lesions"]:
+        return "truth: normal" + ("" if measured["dice"] == 1 else " (FALSE ALARM)")
+    cog = measured["cog_in_lesion"]
+    return (
+        f"Dice {measured['dice']:.2f}, {measured['found_lesions']} of {measured['true_lesions']} lesions found, "
+        f"CoG in lesion {'-' if cog is None else f'{100 * cog:.0f} %'}"
+    )
+
+
+def _conclude(rows: list[dict[str, Any]], output: Path) -> None:
+    ill = [row for row in rows if row["true_lesions"]]
+    normal = [row for row in rows if not row["true_lesions"]]
+    say(f"Mean Dice of {len(ill)} phantoms with lesions: {sum(row['dice'] for row in ill) / max(len(ill), 1):.3f}")
+    say(f"Normal phantoms left empty: {sum(row['dice'] == 1 for row in normal)} of {len(normal)}")
+    say(f"Pictures, segmentations (.seg.nrrd), heat maps and report: {output.resolve()}")
+    say(f"Open {(output / 'report.html').resolve()} in a browser, or any .seg.nrrd in 3D Slicer.")

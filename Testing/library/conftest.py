@@ -1,0 +1,48 @@
+"""Shared by the library's tests: one embedded model and one small calibrated bank of each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from MIASSAMLib.build import BuildOptions, BuildSource, build_bank
+from MIASSAMLib.config import preset
+from MIASSAMLib.memory_bank import MemoryBank
+from MIASSAMLib.phantoms import Phantom, make_phantom
+from MIASSAMLib.sam import load_model
+
+N_NORMAL = 3
+SHARED_DATA = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def embedded_model():
+    return load_model("embedded", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def normal_brains() -> list[Phantom]:
+    return [make_phantom("brain", seed) for seed in range(N_NORMAL)]
+
+
+@pytest.fixture(scope="session")
+def brain_bank_path(tmp_path_factory, embedded_model, normal_brains) -> Path:
+    """A bank of normal brain phantoms, preset `refined`."""
+    path = tmp_path_factory.mktemp("banks") / "brain.bank"
+    sources = [BuildSource(f"normal_{n}", lambda p=p: (p.volume, None)) for n, p in enumerate(normal_brains)]
+    build_bank(path, sources, embedded_model, preset("refined"), BuildOptions(anatomy="brain phantom"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def brain_bank(brain_bank_path) -> MemoryBank:
+    return MemoryBank.load(brain_bank_path)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real volumes beside the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the folder of real volumes is not beside the project")
+    return SHARED_DATA
