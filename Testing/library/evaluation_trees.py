@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
+from MIASSAMLib.protocols import Decoded
 from PIL import Image
 
 SIZES = {"brain": (96, 96), "liver": (128, 128), "retina": (64, 128)}
@@ -67,3 +69,52 @@ def _folders(folder: Path, label: str, layout: str, name: str) -> tuple[Path, Pa
 def _save(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+
+
+def write_cases(root: Path, n_groups: int = 3, n_slices: int = 7, with_faults: bool = False) -> Path:
+    """Write small NIfTI volumes with one lesion each and their cases.csv; return the file."""
+    import nibabel
+
+    rng = np.random.default_rng(11)
+    lines = ["case,image,mask,group,split"]
+    for number in range(n_groups):
+        image = np.stack([tissue(rng, (64, 64)) for _ in range(n_slices)])
+        mask = np.zeros(image.shape, bool)
+        mask[-2:] = lesion_mask(rng, (64, 64), 8)
+        image = with_lesion(image, mask)
+        for name, values in ((f"image{number}", image), (f"mask{number}", mask)):
+            voxels = values.astype(np.uint8).transpose(2, 1, 0)
+            nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1.0, 1.0, 4.0, 1.0])), root / f"{name}.nii.gz")
+        lines.append(f"case{number},image{number}.nii.gz,mask{number}.nii.gz,patient{number},")
+    if with_faults:
+        (root / "broken.nii.gz").write_bytes(b"not an image")
+        lines.append("broken,broken.nii.gz,mask0.nii.gz,patient9,")
+    path = root / "cases.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+class FakeModel:
+    """A model that costs nothing: embeddings are shrunken greys, masks are discs around the prompt."""
+
+    name, digest, device, input_px = "fake", "0" * 64, "cpu", 256
+
+    def __init__(self) -> None:
+        self.n_encoded = 0
+
+    def encode(self, rasters, content_boxes=None):
+        """Return embeddings (B, 256, 64, 64)."""
+        self.n_encoded += len(rasters)
+        small = torch.nn.functional.avg_pool2d(torch.from_numpy(rasters)[:, None], 4)
+        return small * torch.linspace(0.1, 1, 256)[None, :, None, None]
+
+    def decode(self, embedding, prompts):
+        """Return discs of 40, 20 and 9 px of the 256 map."""
+        rows, columns = np.mgrid[:256, :256]
+        if prompts.boxes_xyxy is not None:
+            centers = prompts.boxes_xyxy.reshape(-1, 2, 2).mean(1) / 4
+        else:
+            centers = prompts.points_xy[:, 0] / 4
+        far = [(columns - x) ** 2 + (rows - y) ** 2 for x, y in centers]
+        logits = np.stack([[radius**2 - one for radius in (40, 20, 9)] for one in far]).astype(np.float32)
+        return Decoded(logits, np.tile(np.float32([0.9, 0.8, 0.7]), (len(logits), 1)))

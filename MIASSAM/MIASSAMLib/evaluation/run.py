@@ -192,7 +192,7 @@ def _open_bank(place: Workplace, data: DataSet, fold: Fold, config: Config, path
             return MemoryBank.load(path)
         except BankError:
             shutil.rmtree(path)
-    options = BuildOptions(place.preprocessing(data))
+    options = BuildOptions(place.preprocessing(data), every=place.options.bank_step)
     while True:
         sources = [_source(place, case) for case in fold.sources if case.name not in place.failures]
         known = len(place.failures)
