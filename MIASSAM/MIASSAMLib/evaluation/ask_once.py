@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..protocols import Decoded, PatchSearcher, Prompts, SamModel
-
-if TYPE_CHECKING:
-    import torch
 
 _DECODE_ROOM_BYTES = 500_000_000
 
@@ -59,11 +56,11 @@ class DecodeOnceModel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
+    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> Any:
         """Encode with the wrapped model."""
         return self._model.encode(rasters, content_boxes)
 
-    def decode(self, embedding: torch.Tensor, prompts: Prompts) -> Decoded:
+    def decode(self, embedding: Any, prompts: Prompts) -> Decoded:
         """Return the three masks of each prompt."""
         parts = (prompts.points_xy, prompts.labels, prompts.boxes_xyxy, prompts.mask_logits)
         key = _digest(embedding.float().cpu().numpy(), *parts)
