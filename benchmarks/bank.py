@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from MIASSAMLib.bench.bank import BankCase, run_bank_case
+from MIASSAMLib.benchmarking.bank import BankCase, run_bank_case
 
 COLUMNS = {
     "n_patches": "patches",

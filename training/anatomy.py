@@ -204,9 +204,10 @@ def draw_levels(rng: np.random.Generator) -> Anatomy:
 
 
 ANATOMIES = (draw_brain, draw_retina, draw_abdomen, draw_mosaic, draw_levels)
-SHARES = (0.40, 0.22, 0.20, 0.10, 0.08)
+VALIDATION_SHARES = (0.40, 0.22, 0.20, 0.10, 0.08)
+TRAINING_SHARES = (0.50, 0.18, 0.18, 0.08, 0.06)
 
 
-def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """Draw one of the anatomies, in the shares above."""
-    return ANATOMIES[int(rng.choice(len(ANATOMIES), p=SHARES))](rng)
+def draw_anatomy(rng: np.random.Generator, shares: tuple[float, ...]) -> Anatomy:
+    """Draw one of the anatomies, in the given shares."""
+    return ANATOMIES[int(rng.choice(len(ANATOMIES), p=shares))](rng)

@@ -18,6 +18,7 @@ class LesionStyle:
         fuzzy_px: widths of that border, in px.
         core_chance: chance of a core or ring, when the lesion has room for one.
         satellite_chance: chance that separate parts nearby belong to the same lesion.
+        cavity_chance: chance that a core is a dark cavity rather than a milder or stronger change.
     """
 
     large_chance: float = 0.22
@@ -25,9 +26,10 @@ class LesionStyle:
     fuzzy_px: tuple[float, float] = (2.0, 7.0)
     core_chance: float = 0.55
     satellite_chance: float = 0.2
+    cavity_chance: float = 0.35
 
 
-HARD_STYLE = LesionStyle(0.0, 0.25, (2.0, 5.0), 0.35, 0.0)
+HARD_STYLE = LesionStyle(0.0, 0.25, (2.0, 5.0), 0.35, 0.0, 0.0)
 WIDE_STYLE = LesionStyle()
 
 
@@ -98,6 +100,7 @@ class _Paint:
     hides: float
     grain: float
     has_core: bool
+    is_cavity: bool
 
     @classmethod
     def draw(cls, rng: np.random.Generator, polarity: int, style: LesionStyle) -> "_Paint":
@@ -109,6 +112,7 @@ class _Paint:
             hides=float(rng.uniform(0, 1)) if rng.random() < 0.7 else 1.0,
             grain=float(rng.uniform(0, 0.12)),
             has_core=bool(rng.random() < style.core_chance),
+            is_cavity=bool(style.cavity_chance and rng.random() < style.cavity_chance),
         )
 
 
@@ -120,20 +124,15 @@ def paint(rng: np.random.Generator, image: Field, shape: Field, mask: Mask, look
     inside = (mean + change) * look.hides + (image + change) * (1 - look.hides)
     inside = inside + look.grain * noise(rng, rng.uniform(3, 20), 2)
     if look.has_core and np.sqrt(mask.sum() / np.pi) > 7:
-        inside = inside + _core(rng, shape, mask, change)
+        inside = _add_cavity(rng, inside, shape, mask) if look.is_cavity else inside + _core(rng, shape, mask, change)
     border = min(look.border_px, 0.35 * float(np.sqrt(mask.sum() / np.pi)))
     alpha = blur(mask.astype(np.float32), max(0.3, border))
     return (image * (1 - alpha) + inside * alpha).astype(np.float32)
 
 
 def _core(rng: np.random.Generator, shape: Field, mask: Mask, change: float) -> Field:
-    """Draw the change of a core, central or off to a side, perhaps with a bright rim; (S, S)."""
-    depth = shape / max(float(shape.max()), 1.0)
-    if rng.random() < 0.4:
-        rows, columns = np.nonzero(mask)
-        place = int(rng.integers(len(rows)))
-        radius = float(np.sqrt(mask.sum() / np.pi)) * rng.uniform(0.3, 0.7)
-        depth = blob(rng, (columns[place], rows[place]), radius) / np.float32(radius) + np.float32(0.3)
+    """Draw the change of a core, perhaps with a bright rim; (S, S)."""
+    depth = _depth(rng, shape, mask, off_center_chance=0.4)
     cut = np.float32(rng.uniform(0.25, 0.7))
     core = blur((depth > cut).astype(np.float32), rng.uniform(0.5, 2))
     core = core * np.float32(rng.uniform(-1.3, 0.7) * change)
@@ -141,3 +140,23 @@ def _core(rng: np.random.Generator, shape: Field, mask: Mask, change: float) -> 
         width = np.float32(rng.uniform(0.03, 0.15))
         core = core + np.exp(-(((depth - cut) / width) ** 2)) * np.float32(abs(change) * rng.uniform(0.2, 1))
     return core.astype(np.float32)
+
+
+def _add_cavity(rng: np.random.Generator, inside: Field, shape: Field, mask: Mask) -> Field:
+    """Hollow a lesion out: a core as dark as fluid, or for dark lesions as bright as blood; (S, S)."""
+    depth = _depth(rng, shape, mask, off_center_chance=0.5)
+    core = blur((depth > rng.uniform(0.1, 0.6)).astype(np.float32), rng.uniform(0.5, 2.5))
+    tone = rng.uniform(0, 0.6) * float(inside[mask].mean())
+    if rng.random() < 0.15:
+        tone = rng.uniform(0.6, 1.0)
+    return (inside * (1 - core) + tone * core).astype(np.float32)
+
+
+def _depth(rng: np.random.Generator, shape: Field, mask: Mask, off_center_chance: float) -> Field:
+    """Return how deep inside a core a pixel lies, 1 at its deepest; central, or off to a side; (S, S)."""
+    if rng.random() >= off_center_chance:
+        return (shape / max(float(shape.max()), 1.0)).astype(np.float32)
+    rows, columns = np.nonzero(mask)
+    place = int(rng.integers(len(rows)))
+    radius = float(np.sqrt(mask.sum() / np.pi)) * rng.uniform(0.3, 0.7)
+    return blob(rng, (columns[place], rows[place]), radius) / np.float32(radius) + np.float32(0.3)

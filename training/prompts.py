@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.fields import SIDE_PX, Field, Labels, Mask
 
 FRAME_PX = 1024
-LESION_CHANCE = 0.72
+LESION_CHANCE = 0.8
 BOX_CHANCE, SECOND_CLICK_CHANCE = 0.14, 0.14
 CLICK_DEPTHS = ((0.3, 0.95), (0.25, 0.5), (0.45, 0.0))
 PAD, NEGATIVE, POSITIVE, BOX_FIRST, BOX_SECOND = -1, 0, 1, 2, 3

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.anatomy import Anatomy, draw_anatomy
+from training.anatomy import TRAINING_SHARES, VALIDATION_SHARES, Anatomy, draw_anatomy
 from training.fields import SIDE_PX, Field, Labels, blur, noise
 from training.lesions import HARD_STYLE, WIDE_STYLE, add_lesions
 
@@ -38,7 +38,7 @@ def draw_scene(rng: np.random.Generator, is_hard: bool = False) -> Scene:
 
 
 def _draw_once(rng: np.random.Generator, is_hard: bool) -> Scene:
-    anatomy = draw_anatomy(rng)
+    anatomy = draw_anatomy(rng, VALIDATION_SHARES if is_hard else TRAINING_SHARES)
     background = 0.0 if rng.random() < 0.6 else float(rng.uniform(0, 0.25))
     image = _fill(rng, anatomy, background)
     image, lesion = add_lesions(rng, image, anatomy, HARD_STYLE if is_hard else WIDE_STYLE)

@@ -22,8 +22,8 @@ from training.validation import summary, validate, validation_batches
 
 COARSE, FINE = Stage(128, 12, 5), Stage(256, 6, 4)
 SMOKE = Stage(128, 2, 2)
-COARSE_SHARE = 0.6
-SAVE_EVERY_S, VALIDATE_EVERY_S = 120.0, 600.0
+COARSE_SHARE = 0.85
+SAVE_EVERY_S, VALIDATE_EVERY_S = 120.0, 2400.0
 log = logging.getLogger("training")
 
 
@@ -88,7 +88,7 @@ def run_stage(learner: Learner, batches: Iterator[list[Examples]], end_s: float,
     progress, total_s = learner.progress, 60 * options.minutes
     last_save = last_check = progress.seconds
     clock = time.monotonic()
-    held_out = validation_batches(2, 128) if options.smoke else validation_batches(32)
+    held_out = validation_batches(2, 128) if options.smoke else validation_batches(16)
     recent: list[dict[str, float]] = []
     while progress.seconds < end_s and not (options.smoke and progress.steps >= 4 * progress.starts):
         recent.append(learner.step(Batch.collate(next(batches), options.device), progress.seconds / total_s))

@@ -82,7 +82,19 @@ def test_grey_loss_is_zero_only_for_the_right_statistics() -> None:
 
 
 def test_training_runs_from_scratch_resumes_and_its_weights_load(tmp_path: Path) -> None:
-    arguments = ["--out", str(tmp_path), "--smoke", "--device", "cpu", "--seed", "3", "--workers", "0"]
+    arguments = [
+        "--out",
+        str(tmp_path),
+        "--smoke",
+        "--device",
+        "cpu",
+        "--seed",
+        "3",
+        "--workers",
+        "0",
+        "--threads",
+        "1",
+    ]
     assert main(arguments) == 0
     first = json.loads((tmp_path / "training.json").read_text())
     assert main(arguments) == 0

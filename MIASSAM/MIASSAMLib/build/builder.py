@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .. import __version__
 from ..arrays import AnyArray
@@ -42,7 +42,6 @@ class BuildOptions:
         modality, anatomy: words for the manifest.
         overwrite: replace a bank of this name.
         batch: slices encoded at once; 0 chooses.
-        every: only every n-th normal slice of a volume is stored.
         writer: further keywords of `BankWriter` (storage).
     """
 
@@ -51,8 +50,43 @@ class BuildOptions:
     anatomy: str = ""
     overwrite: bool = False
     batch: int = 0
-    every: int = 1
     writer: dict[str, Any] = field(default_factory=dict)
+
+
+class SourceEncoder(Protocol):
+    """Encodes volumes for a build: here, or on other machines."""
+
+    def encode(
+        self, sources: Sequence[BuildSource], stored: Callable[[str], frozenset[int]]
+    ) -> Iterator[tuple[int, Iterable[EncodedSlice]]]:
+        """Yield, source by source in order, how many slices it has for the bank and those not yet stored."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalEncoder:
+    """Encodes volumes in this process, one slice batch at a time; `every` thins the normal slices."""
+
+    model: SamModel
+    config: Config
+    preprocessing: Preprocessing
+    batch: int = 0
+    every: int = 1
+
+    def encode(
+        self, sources: Sequence[BuildSource], stored: Callable[[str], frozenset[int]]
+    ) -> Iterator[tuple[int, Iterable[EncodedSlice]]]:
+        """See `SourceEncoder.encode`."""
+        for source in sources:
+            yield self.encode_source(source, stored(source.name))
+
+    def encode_source(self, source: BuildSource, stored: frozenset[int]) -> tuple[int, Iterable[EncodedSlice]]:
+        """Return how many slices of a source belong in the bank, and an iterator over those not stored."""
+        volume, lesion = source.load()
+        prepared = PreparedVolume.of(volume, self.preprocessing)
+        wanted = normal_slices(prepared, lesion)[:: self.every]
+        missing = [index for index in wanted if index not in stored]
+        return len(wanted), encode_slices(self.model, prepared, missing, self.config, self.batch)
 
 
 def build_bank(
@@ -62,8 +96,11 @@ def build_bank(
     config: Config,
     options: BuildOptions | None = None,
     progress: Progress = no_progress,
+    encoder: SourceEncoder | None = None,
 ) -> MemoryBank:
     """Build `NAME.bank` from normal volumes; an interrupted build of the same inputs resumes.
+
+    encoder: who encodes the volumes; None = this process.
 
     Raises:
         BankError: no slice is normal, the folder exists, or it cannot be written.
@@ -74,29 +111,29 @@ def build_bank(
         raise BankError("no volume was given to build from; name at least one normal volume")
     with BankWriter(path, _draft(model, config, options), overwrite=options.overwrite, **options.writer) as writer:
         held_out = HeldOutSlices(path.with_name(f"{path.name}.building"), config)
-        for number, source in enumerate(sources):
-            _add_source(writer, held_out, source, model, config, options, _nested(progress, number, len(sources)))
+        encoder = encoder or LocalEncoder(model, config, options.preprocessing, options.batch)
+        encoded = encoder.encode(sources, writer.stored_slices)
+        for number, (source, (n_wanted, slices)) in enumerate(zip(sources, encoded, strict=True)):
+            _add_slices(writer, held_out, source, (n_wanted, slices), config, _nested(progress, number, len(sources)))
         calibration = calibrate(writer, held_out, config, progress) if config.calibrated else None
         return writer.finish(calibration)
 
 
-def _add_source(
+def _add_slices(
     writer: BankWriter,
     held_out: HeldOutSlices,
     source: BuildSource,
-    model: SamModel,
+    counted: tuple[int, Iterable[EncodedSlice]],
     config: Config,
-    options: BuildOptions,
     progress: Progress,
 ) -> None:
-    volume, lesion = source.load()
-    prepared = PreparedVolume.of(volume, options.preprocessing)
-    wanted = normal_slices(prepared, lesion)[:: options.every]
-    missing = [index for index in wanted if not writer.has(source.name, index)]
-    for done, encoded in enumerate(encode_slices(model, prepared, missing, config, options.batch), 1):
+    n_wanted, slices = counted
+    done = len(writer.stored_slices(source.name))
+    for encoded in slices:
         held_out.offer(source.name, encoded)
         writer.add(source.name, bank_rows(encoded, config), part=encoded.index, digest=source.digest)
-        progress(f"encoding {source.name}", len(wanted) - len(missing) + done, len(wanted))
+        done += 1
+        progress(f"encoding {source.name}", done, n_wanted)
 
 
 def bank_rows(encoded: EncodedSlice, config: Config) -> dict[str, AnyArray]:

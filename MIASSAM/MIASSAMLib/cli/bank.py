@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
     from ..arrays import AnyArray
-    from ..build import BuildSource
+    from ..build import BuildSource, SourceEncoder
+    from ..config import Config
+    from ..pipeline import Preprocessing
+    from ..protocols import SamModel
     from ..volume import Volume
 
 
@@ -83,6 +87,9 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compress", default="auto", choices=("auto", "none", "half", "compressed"), help="how patches are stored"
     )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
     parser.set_defaults(run=run_build)
 
@@ -101,9 +108,27 @@ def run_build(arguments: argparse.Namespace) -> int:
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
     with terminal_progress(not arguments.json) as progress:
-        build_bank(arguments.output, sources, model, preset(arguments.preset), options, progress)
+        config = preset(arguments.preset)
+        with _encoder(arguments, model, config, preprocessing) as encoder:
+            build_bank(arguments.output, sources, model, config, options, progress, encoder)
     print_info(arguments.output, arguments.json)
     return 0
+
+
+@contextlib.contextmanager
+def _encoder(
+    arguments: argparse.Namespace, model: SamModel, config: Config, preprocessing: Preprocessing
+) -> Iterator[SourceEncoder | None]:
+    """Yield who encodes the volumes: None = this process, or a Dask cluster."""
+    if not arguments.dask:
+        yield None
+        return
+    from ..distributed import DaskEncoder, ModelRecipe, connect
+
+    checkpoint = arguments.checkpoint.resolve() if arguments.checkpoint else None
+    recipe = ModelRecipe(arguments.model, checkpoint, arguments.device, model.digest)
+    with connect(arguments.dask) as client:
+        yield DaskEncoder(client, recipe, config, preprocessing)
 
 
 def build_sources(

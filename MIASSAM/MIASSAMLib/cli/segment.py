@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, InputError, MiassamError, UsageError
+from ..protocols import no_progress
 from .arguments import add_model_arguments, add_preset_argument, parse_slices
 from .progress import say, terminal_progress
 
@@ -34,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark"
     )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line per case")
 
 
@@ -45,19 +51,69 @@ def run(arguments: argparse.Namespace) -> int:
     options = segment_options(arguments)
     paths = find_inputs(arguments.inputs)
     names = case_names(paths)
-    segmenter = load_segmenter(
+    choice = SegmenterChoice(
         arguments.bank, arguments.preset, arguments.model, arguments.checkpoint, arguments.device, arguments.modality
     )
+    segmenter = load_segmenter(*dataclasses.astuple(choice))
     rows = []
     with terminal_progress(not arguments.json) as progress:
-        for path, name in zip(paths, names, strict=True):
-            row = segment_case(segmenter, path, name, arguments.output, options, progress)
+        cases = [CaseTask(choice, path, name, arguments.output, options) for path, name in zip(paths, names)]
+        for row in _segment_cases(segmenter, cases, arguments.dask, progress):
             rows.append(row)
             _tell(row, arguments.json)
     from ..outputs import write_run
 
     write_run(arguments.output, rows, {**segmenter.describe(options), "bank": str(arguments.bank)})
     return 1 if any(row["status"] == "failed" for row in rows) else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmenterChoice:
+    """The arguments of `load_segmenter`, as a worker on another machine gets them."""
+
+    bank: Path
+    preset: str | None
+    model: str | None
+    checkpoint: Path | None
+    device: str
+    modality: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseTask:
+    """One input to segment; its files are written where it is run."""
+
+    choice: SegmenterChoice
+    path: Path
+    name: str
+    output: Path
+    options: SegmentOptions
+
+
+def run_case_task(task: CaseTask) -> dict[str, Any]:
+    """Segment one input on a worker, which loads bank and model once."""
+    segmenter = _worker_segmenter(task.choice)
+    return segment_case(segmenter, task.path, task.name, task.output, task.options, no_progress)
+
+
+@functools.cache
+def _worker_segmenter(choice: SegmenterChoice) -> Segmenter:
+    return load_segmenter(*dataclasses.astuple(choice))
+
+
+def _segment_cases(
+    segmenter: Segmenter, cases: list[CaseTask], dask: str | None, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    if not dask:
+        for case in cases:
+            yield segment_case(segmenter, case.path, case.name, case.output, case.options, progress)
+        return
+    from ..distributed import connect, map_in_order
+
+    with connect(dask) as client:
+        for done, row in enumerate(map_in_order(client, run_case_task, cases), 1):
+            progress("segmenting volumes", done, len(cases))
+            yield row
 
 
 def segment_options(arguments: argparse.Namespace) -> SegmentOptions:

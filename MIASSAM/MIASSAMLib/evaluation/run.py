@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..build import BuildOptions, BuildSource, build_bank
+from ..build import BuildOptions, BuildSource, LocalEncoder, build_bank
 from ..config import PRESETS, Config, preset
 from ..embedding_cache.encode_once import EncodeOnceModel
 from ..errors import BankError, InputError
@@ -192,12 +192,13 @@ def _open_bank(place: Workplace, data: DataSet, fold: Fold, config: Config, path
             return MemoryBank.load(path)
         except BankError:
             shutil.rmtree(path)
-    options = BuildOptions(place.preprocessing(data), every=place.options.bank_step)
+    options = BuildOptions(place.preprocessing(data))
+    encoder = LocalEncoder(place.model, config, options.preprocessing, every=place.options.bank_step)
     while True:
         sources = [_source(place, case) for case in fold.sources if case.name not in place.failures]
         known = len(place.failures)
         try:
-            return build_bank(path, sources, place.model, config, options, place.progress)
+            return build_bank(path, sources, place.model, config, options, place.progress, encoder)
         except InputError:
             if len(place.failures) == known:
                 raise

@@ -44,7 +44,8 @@ class RowSpool:
         self._folder = folder
         self._dtype_of = dtype_of
         self.entries: list[Entry] = []
-        self._keys: set[str] = set()
+        self._keys: dict[str, set[str]] = {}
+        self._totals: dict[str, int] = {}
 
     def open(self) -> None:
         """Read the journal of an earlier run, if there is one, and cut off its unfinished end."""
@@ -71,13 +72,13 @@ class RowSpool:
         """Return the row file of a kind."""
         return self._folder / f"{kind}.rows"
 
-    def has(self, key: str) -> bool:
-        """Tell whether an entry of this key is already stored."""
-        return key in self._keys
+    def keys(self, source: str) -> set[str]:
+        """Return the keys of a source's entries."""
+        return self._keys.get(source, set())
 
     def n_rows(self, kind: str) -> int:
         """Return how many rows of a kind are stored."""
-        return sum(entry.rows[kind] for entry in self.entries)
+        return self._totals.get(kind, 0)
 
     def dimension(self, kind: str) -> int:
         """Return the length of a row of a kind."""
@@ -136,15 +137,16 @@ class RowSpool:
 
     def _remember(self, entry: Entry) -> None:
         self.entries.append(entry)
-        self._keys.add(entry.key)
+        self._keys.setdefault(entry.source, set()).add(entry.key)
+        for kind, count in entry.rows.items():
+            self._totals[kind] = self.n_rows(kind) + count
 
     def _has_rows(self, entry: Entry) -> bool:
         return all(self._row_bytes(entry, kind) <= _file_size(self.path(kind)) for kind in entry.rows)
 
     def _row_bytes(self, entry: Entry, kind: str) -> int:
-        before = self.n_rows(kind) if self.entries else 0
         dimension = entry.dimensions[kind]
-        return (before + entry.rows[kind]) * dimension * np.dtype(self._dtype_of(dimension)).itemsize
+        return (self.n_rows(kind) + entry.rows[kind]) * dimension * np.dtype(self._dtype_of(dimension)).itemsize
 
     def _stored(self, rows: FloatArray) -> AnyArray:
         if self._dtype_of(rows.shape[1]) == "float16":

@@ -83,7 +83,12 @@ class BankWriter:
 
     def has(self, source_id: str, part: int | None = None) -> bool:
         """Tell whether this part is stored, so that an interrupted build need not encode it again."""
-        return self._spool.has(_key(source_id, part))
+        return _key(source_id, part) in self._spool.keys(source_id)
+
+    def stored_slices(self, source_id: str) -> frozenset[int]:
+        """Return the parts of a source that are stored."""
+        parts = (_part_of(key) for key in self._spool.keys(source_id))
+        return frozenset(part for part in parts if part is not None)
 
     def add(
         self,
@@ -106,7 +111,7 @@ class BankWriter:
         key = _key(source_id, part)
         if key in self._added or self._in_base(source_id):
             raise BankError(f"{source_id} (part {part}) was added twice; give every source and slice once")
-        if not self._spool.has(key):
+        if key not in self._spool.keys(source_id):
             checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
             self._check_same_kinds(source_id, checked)
             with self._disk_errors():

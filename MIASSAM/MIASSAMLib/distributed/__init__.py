@@ -1,0 +1,7 @@
+"""Many machines: Dask runs one task per volume; the only room that knows Dask."""
+
+from .building import DaskEncoder, ModelRecipe
+from .cluster import connect
+from .ordered import map_in_order
+
+__all__ = ["DaskEncoder", "ModelRecipe", "connect", "map_in_order"]
