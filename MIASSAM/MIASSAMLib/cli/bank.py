@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     modality = "" if arguments.modality == "auto" else arguments.modality
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
     sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)
+    modality = modality or sources[0].load()[0].modality
     model = load_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
@@ -134,22 +136,23 @@ def _encoder(
 def build_sources(
     inputs: list[Path], masks: list[Path] | None, suffix: str | None, modality: str = ""
 ) -> list[BuildSource]:
-    """Pair inputs with their labels; nothing is read yet.
+    """Pair inputs with their labels; no volume is decoded yet.
 
     Raises:
         InputError: an input or label is missing.
         UsageError: there are not as many labels as inputs.
     """
     from ..build import BuildSource
-    from ..volume_io import case_names, find_inputs
+    from ..volume_io import case_names, find_inputs, source_digest
 
     found = find_inputs(inputs)
     if suffix:
         found = [path for path in found if not _stem(path).endswith(suffix)]
     labels = _pair_labels(found, masks, suffix)
     names = case_names(found)
+    load = functools.partial(load_normal, modality=modality, first=found[0])
     return [
-        BuildSource(name, _loader(path, label, modality))
+        BuildSource(name, functools.partial(load, path, label), source_digest(path))
         for name, path, label in zip(names, found, labels, strict=True)
     ]
 
@@ -185,16 +188,30 @@ def _stem(path: Path) -> str:
     return case_name(path) if not path.is_dir() else path.name
 
 
-def _loader(path: Path, label: Path | None, modality: str) -> Callable[[], tuple[Volume, AnyArray | None]]:
-    def load() -> tuple[Volume, AnyArray | None]:
-        from ..volume_io import read_label, read_volume
+def load_normal(path: Path, label: Path | None, modality: str, first: Path) -> tuple[Volume, AnyArray | None]:
+    """Read one volume of a bank and its label; without a told modality it must be the first volume's.
 
-        volume = read_volume(path)
-        if modality:
-            volume = dataclasses.replace(volume, modality=modality)
-        return volume, None if label is None else read_label(label, volume)
+    Raises:
+        InputError: unreadable, or of another modality than the first volume.
+    """
+    from ..volume_io import read_label, read_volume
 
-    return load
+    volume = read_volume(path)
+    if modality:
+        volume = dataclasses.replace(volume, modality=modality)
+    elif path != first and volume.modality != (expected := _modality_of(first)):
+        raise InputError(
+            f"{path.name} looks like {volume.modality.upper()} but {first.name} like {expected.upper()}; "
+            "build one bank for each modality, or name the right one with --modality"
+        )
+    return volume, None if label is None else read_label(label, volume)
+
+
+@functools.cache
+def _modality_of(path: Path) -> str:
+    from ..volume_io import read_volume
+
+    return read_volume(path).modality
 
 
 def run_info(arguments: argparse.Namespace) -> int:

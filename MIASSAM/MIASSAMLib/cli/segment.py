@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from .arguments import add_model_arguments, add_preset_argument, parse_slices
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
+    from ..memory_bank import Manifest
     from ..pipeline import Segmenter, SegmentOptions
     from ..protocols import Progress
 
@@ -45,12 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
+    from ..outputs import CASE_FILES, write_run
     from ..volume_io import case_names, check_output_dir, find_inputs
 
     check_output_dir(arguments.output)
     options = segment_options(arguments)
     paths = find_inputs(arguments.inputs)
     names = case_names(paths)
+    check_output_dir(arguments.output, [name + end for name in names for end in CASE_FILES], paths)
     choice = SegmenterChoice(
         arguments.bank, arguments.preset, arguments.model, arguments.checkpoint, arguments.device, arguments.modality
     )
@@ -61,9 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         for row in _segment_cases(segmenter, cases, arguments.dask, progress):
             rows.append(row)
             _tell(row, arguments.json)
-    from ..outputs import write_run
-
-    write_run(arguments.output, rows, {**segmenter.describe(options), "bank": str(arguments.bank)})
+    write_run(arguments.output, rows, segmenter.describe(options))
     return 1 if any(row["status"] == "failed" for row in rows) else 0
 
 
@@ -167,7 +169,19 @@ def load_segmenter(
     preprocessing = Preprocessing.from_dict(draft.preprocessing)
     if modality != "auto":
         preprocessing = dataclasses.replace(preprocessing, modality=modality)
-    return Segmenter(model, bank, config, preprocessing)
+    return Segmenter(model, bank, config, preprocessing, bank_words(bank_path, bank.manifest))
+
+
+def bank_words(path: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return what a record says about its bank."""
+    return {
+        "name": path.resolve().name,
+        "manifest_sha256": hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest(),
+        "modality": manifest.draft.modality,
+        "anatomy": manifest.draft.anatomy,
+        "n_slices": manifest.n_slices,
+        "n_volumes": len(manifest.sources),
+    }
 
 
 def segment_case(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from ..pipeline import CaseResult
 from ..reporting import draw_case_sheet, write_cases_csv, write_html_report
 from ..volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation
 from .record import case_record, case_row, lesion_names, point_label
+
+CASE_FILES = (".seg.nrrd", "_anomaly.nii.gz", "_cog.mrk.json", ".json", ".png")
+"""What follows the case's name in the names of its files."""
 
 
 def write_case(output: Path, result: CaseResult) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def write_case(output: Path, result: CaseResult) -> dict[str, Any]:
     return {**case_row(result), "picture": f"{volume.name}.png"}
 
 
-def write_run(output: Path, rows: Sequence[dict[str, Any]], run: dict[str, Any]) -> None:
+def write_run(output: Path, rows: Sequence[dict[str, Any]], run: Mapping[str, Any]) -> None:
     """Write `cases.csv` and `report.html` of a run."""
     write_cases_csv(output / "cases.csv", rows)
     write_html_report(output / "report.html", rows, run)

@@ -81,18 +81,35 @@ class Segmenter:
         bank: memory bank of normal patches; None only decodes the user's points.
         config: the preset's numbers.
         preprocessing: how the bank's volumes were cut and scaled.
+        bank_words: what the record says about the bank; its "modality" is compared with each volume's.
     """
 
     def __init__(
-        self, model: SamModel, bank: PatchSearcher | None, config: Config, preprocessing: Preprocessing | None = None
+        self,
+        model: SamModel,
+        bank: PatchSearcher | None,
+        config: Config,
+        preprocessing: Preprocessing | None = None,
+        bank_words: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.bank = bank
         self.config = config
         self.preprocessing = preprocessing or Preprocessing()
+        self.bank_words = dict(bank_words or {})
 
     def prepare(self, volume: Volume) -> PreparedVolume:
-        """Cut and scale a volume as the bank's were."""
+        """Cut and scale a volume as the bank's were.
+
+        Raises:
+            InputError: the volume is of another modality than the bank.
+        """
+        normal = self.bank_words.get("modality", "")
+        if normal and volume.modality and not self.preprocessing.modality and volume.modality != normal:
+            raise InputError(
+                f"{volume.name} looks like {volume.modality.upper()} but the bank holds {normal.upper()}; "
+                f"choose a bank of its kind, or give --modality {normal} if it was taken wrongly"
+            )
         return PreparedVolume.of(volume, self.preprocessing)
 
     def encode(self, prepared: PreparedVolume, indexes: Sequence[int], batch: int = 0) -> Iterator[EncodedSlice]:
@@ -191,6 +208,7 @@ class Segmenter:
             "config": self.config.to_dict(),
             "config_digest": self.config.digest(),
             "model": {"name": self.model.name, "sha256": self.model.digest, "device": self.model.device},
+            "bank": dict(self.bank_words),
             "preprocessing": self.preprocessing.to_dict(),
             "prompt": options.prompt or self.config.prompt,
             "mask": options.mask or self.config.mask,

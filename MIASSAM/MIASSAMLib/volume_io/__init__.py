@@ -5,7 +5,7 @@ from .formats import SUPPORTED, case_name, case_names
 from .labels import read_label
 from .pictures import NO_POSITION
 from .raw import guess_modality
-from .reading import find_inputs, read_volume, volume_digest
+from .reading import find_inputs, read_volume, source_digest, volume_digest
 from .segmentation import COLORS, MASS, Terminology, write_segmentation
 from .writing import MarkupPoint, write_heat_map, write_markups, write_volume
 
@@ -23,6 +23,7 @@ __all__ = [
     "guess_modality",
     "read_label",
     "read_volume",
+    "source_digest",
     "volume_digest",
     "write_heat_map",
     "write_markups",

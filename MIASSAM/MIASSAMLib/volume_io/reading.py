@@ -19,6 +19,7 @@ from .pictures import read_picture
 from .raw import RawImage, to_volume
 
 _READERS = {"nifti": read_nifti, "itk": read_itk, "picture": read_picture, "dicom": read_dicom}
+_BLOCK = 1 << 20
 
 
 def read_volume(path: Path | str) -> Volume:
@@ -84,6 +85,17 @@ def volume_digest(volume: Volume) -> str:
     digest.update(np.array(volume.shape_kji, "<i8").tobytes())
     digest.update(np.ascontiguousarray(volume.ijk_to_ras, "<f8").tobytes())
     digest.update(np.ascontiguousarray(volume.voxels_kji, "<f4").data)
+    return digest.hexdigest()
+
+
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's files in the order of their names."""
+    digest = hashlib.sha256()
+    files = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
+    for file in files:
+        with open(file, "rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 
