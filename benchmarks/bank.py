@@ -60,12 +60,13 @@ def main() -> int:
     parser.add_argument("--patches", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--compress", default="compressed", choices=["half", "compressed"])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--query-slices", type=int, default=4)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for n_patches in options.patches:
-        case = BankCase(options.output / "banks", n_patches, options.compress, runs=options.runs)
+        case = BankCase(options.output / "banks", n_patches, options.compress, options.query_slices, options.runs)
         rows.append(run_bank_case(case, _tell))
         sys.stdout.write(json.dumps(rows[-1]) + "\n")
         sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ GRID = 32
 SLICES_PER_VOLUME = 32
 _N_LATENT = 8
 _N_WAVES = 384
+_BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,16 @@ class RowModel:
         """Return the rows (n_slices * 1024, D) of one volume, slice by slice, row-major over the grid."""
         generator = np.random.default_rng([self.seed, 1 + number])
         latent = _latent(generator, n_slices)
-        waves = np.cos(latent @ self._frequencies() + self._phases())
-        rows = waves @ self._axes() + 3
         spread = np.float32(np.sqrt(12 * self.noise * _N_LATENT / self.dimension))
-        rows += spread * (generator.random(rows.shape, np.float32) - np.float32(0.5))
-        return np.asarray(rows, np.float32)
+        rows = generator.random((len(latent), self.dimension), np.float32)
+        rows *= spread
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            waves = latent[block] @ self._frequencies
+            np.cos(np.add(waves, self._phases, out=waves), out=waves)
+            rows[block] += waves @ self._axes
+        rows += np.float32(3) - spread / 2
+        return rows
 
     def volumes(self, n_rows: int, first: int = 0) -> Iterator[tuple[int, FloatArray]]:
         """Yield volume numbers and rows until there are `n_rows`."""
@@ -54,14 +61,17 @@ class RowModel:
             yield number, rows
             left, number = left - len(rows), number + 1
 
+    @cached_property
     def _frequencies(self) -> FloatArray:
         generator = np.random.default_rng([self.seed, 0])
         return np.asarray(generator.standard_normal((_N_LATENT, _N_WAVES)) * 0.7, np.float32)
 
+    @cached_property
     def _phases(self) -> FloatArray:
         generator = np.random.default_rng([self.seed, 0, 1])
         return np.asarray(generator.uniform(0, 2 * np.pi, _N_WAVES), np.float32)
 
+    @cached_property
     def _axes(self) -> FloatArray:
         generator = np.random.default_rng([self.seed, 0, 2])
         basis, _ = np.linalg.qr(generator.standard_normal((self.dimension, _N_WAVES)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,7 @@ def connect(address: str) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise UsageError("--dask needs Dask; install it with: pip install 'miassam[cluster]'") from None
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # its warnings name nothing a user could mend
     with contextlib.ExitStack() as stack:
         if address.split(":")[0] == "local":
             cluster: Any = LocalCluster(  # type: ignore[no-untyped-call]

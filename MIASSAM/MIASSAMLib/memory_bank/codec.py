@@ -60,12 +60,19 @@ class RowCodec:
 
     def encode(self, rotated: FloatArray, energy: FloatArray) -> AnyArray:
         """Return codes (N, row_bytes) uint8 of what `rotate` gave."""
+        split = 2 * self.n_fine
+        codes = np.empty((len(rotated), self.row_bytes), np.uint8)
         limits = np.where(np.arange(self.n_axes) < self.n_fine, *_LEVELS).astype(np.float32)
-        levels = np.clip(np.rint((rotated - self.low) / self.step), 0, limits)
-        lost = energy + _energy(rotated - (self.low + levels * self.step))
-        fine = levels[:, : self.n_fine].astype("<u2").view(np.uint8)
-        coarse = levels[:, self.n_fine :].astype(np.uint8)
-        return np.concatenate([fine, coarse, lost.astype("<f4")[:, None].view(np.uint8)], axis=1)
+        levels = rotated - self.low
+        levels /= self.step
+        np.clip(np.rint(levels, out=levels), 0, limits, out=levels)
+        codes[:, :split] = levels[:, : self.n_fine].astype("<u2").view(np.uint8)
+        codes[:, split:-4] = levels[:, self.n_fine :]
+        levels *= self.step
+        levels += self.low
+        levels -= rotated
+        codes[:, -4:] = (energy + _energy(levels)).astype("<f4")[:, None].view(np.uint8)
+        return codes
 
     def decode(self, codes: AnyArray) -> tuple[FloatArray, FloatArray]:
         """Return axes (N, R) and left-out energy (N,) of codes (N, row_bytes)."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 
-CHUNK_ROWS = 16384
+CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True)
