@@ -123,28 +123,34 @@ def _build(case: BankCase, compress: str) -> dict[str, Any]:
 
 
 def _search(case: BankCase) -> dict[str, Any]:
+    import faiss
+
     bank = MemoryBank.load(case.folder / f"{case.n_patches}.bank", verify=False)
-    flat = MemoryBank.load(case.folder / "flat" / f"{case.n_patches}.bank", verify=False)
+    flat = faiss.read_index(str(case.folder / "flat" / f"{case.n_patches}.bank" / "patches.faiss"))
     slices = list(_query_slices(case))
     bank_times, flat_times = [], []
     for queries in slices:
         for _ in range(case.runs):
-            flat_times.append(_search_seconds(flat, queries))
+            flat_times.append(_flat_seconds(flat, queries))
             bank_times.append(_search_seconds(bank, queries))
-    truth = [flat.search_neighbors("embedding", queries) for queries in slices]
-    stored = [flat.rows_at("embedding", bank.search_neighbors("embedding", queries)[1]) for queries in slices]
-    return {**_times(bank_times, flat_times, case), **_losses(bank, slices, [t[0] for t in truth], stored)}
+    nearest = [flat.reconstruct_batch(flat.search(queries, 1)[1][:, 0]) for queries in slices]
+    truth = [squared_distances(queries, rows) for queries, rows in zip(slices, nearest, strict=True)]
+    stored = [flat.reconstruct_batch(bank.search_neighbors("embedding", queries)[1]) for queries in slices]
+    return {**_times(bank_times, flat_times, case), **_losses(bank, slices, truth, stored)}
 
 
 def _search_without_flat(case: BankCase) -> dict[str, Any]:
+    import faiss
+
     bank = MemoryBank.load(case.folder / f"{case.n_patches}.bank", verify=False)
     slices = list(_query_slices(case))
     first = _search_seconds(bank, slices[0])
     times = [_search_seconds(bank, rows) for rows in slices for _ in range(case.runs)]
     sample = np.concatenate([rows for _, rows in RowModel().volumes(100_000)])
-    flat = MemoryBank.from_rows({"embedding": sample}, _draft())
+    flat = faiss.IndexFlatL2(sample.shape[1])
+    flat.add(sample)
     scale = case.n_patches / len(sample)
-    flat_times = [scale * _search_seconds(flat, slices[0]) for _ in range(3)]
+    flat_times = [scale * _flat_seconds(flat, slices[0]) for _ in range(3)]
     queries = np.concatenate(slices)
     found = np.concatenate([bank.search_neighbors("embedding", rows)[1] for rows in slices])
     nothing = np.zeros((len(queries), 2), np.int64)
@@ -214,6 +220,12 @@ def _draft() -> ManifestDraft:
 def _search_seconds(bank: MemoryBank, queries: FloatArray) -> float:
     begin = time.perf_counter()
     bank.search("embedding", queries)
+    return time.perf_counter() - begin
+
+
+def _flat_seconds(index: Any, queries: FloatArray) -> float:
+    begin = time.perf_counter()
+    index.search(queries, 1)
     return time.perf_counter() - begin
 
 
