@@ -56,3 +56,14 @@ def test_only_the_rows_that_count_are_found():
     winners = short.search(queries, [(0, 1000), (3000, 5000)])[1]
     assert winners[0] == 10 and winners[2] == 4500
     assert not 1000 <= winners[1] < 3000
+
+
+def test_short_rows_of_few_numbers_are_found_exactly_by_the_tree():
+    rng = np.random.default_rng(7)
+    rows, queries = (rng.standard_normal((n, 6)).astype(np.float32) for n in (6000, 40))
+    searcher = flat_searcher_of(rows)
+    distances, winners = searcher.search(queries)
+    expected, numbers = brute_force(queries, rows)
+    np.testing.assert_array_equal(winners, numbers)
+    np.testing.assert_allclose(distances, expected, rtol=1e-4)
+    assert searcher._tree is not None

@@ -75,3 +75,12 @@ def test_a_constant_volume_has_no_foreground_and_a_sound_window():
     volume = Volume(np.full((3, 4, 5), 7, np.float32), np.eye(4), modality="mri")
     assert not foreground_mask(volume).any()
     assert np.isfinite(measure_window(volume).apply(volume.voxels_kji)).all()
+
+
+def test_the_foreground_does_not_depend_on_the_storage_order():
+    """Regression: holes were filled along the stored k axis only, so a permuted volume had another foreground."""
+    volume = head(noise=0.05)
+    volume.voxels_kji[:, 30:34, 20:44] = 0
+    expected = foreground_mask(volume)
+    turned = Volume(np.ascontiguousarray(volume.voxels_kji.transpose(2, 0, 1)), np.eye(4), modality="mri")
+    np.testing.assert_array_equal(foreground_mask(turned), expected.transpose(2, 0, 1))
