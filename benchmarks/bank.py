@@ -10,6 +10,7 @@ from pathlib import Path
 from MIASSAMLib.benchmarking.bank import BankCase, run_bank_case
 
 COLUMNS = {
+    "features": "rows",
     "n_patches": "patches",
     "search_ms": "search ms/slice",
     "flat_ms": "IndexFlatL2 ms",
@@ -59,6 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patches", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--compress", default="compressed", choices=["half", "compressed"])
+    parser.add_argument("--features", default="synthetic", choices=["synthetic", "brain", "liver", "retina"])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--query-slices", type=int, default=4)
     parser.add_argument("--output", type=Path, required=True)
@@ -66,7 +68,14 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     rows = []
     for n_patches in options.patches:
-        case = BankCase(options.output / "banks", n_patches, options.compress, options.query_slices, options.runs)
+        case = BankCase(
+            options.output / "banks",
+            n_patches,
+            options.compress,
+            options.query_slices,
+            options.runs,
+            options.features,
+        )
         rows.append(run_bank_case(case, _tell))
         sys.stdout.write(json.dumps(rows[-1]) + "\n")
         sys.stdout.flush()

@@ -22,6 +22,7 @@ from ..memory_bank import BankWriter, ManifestDraft, MemoryBank, bank_info
 from ..memory_bank.quality import exact_neighbors
 from ..memory_bank.searcher import squared_distances
 from ..protocols import Progress, no_progress
+from .phantom_rows import PhantomRows
 from .synthetic_rows import GRID, RowModel
 
 PATCHES_PER_SLICE = GRID * GRID
@@ -40,6 +41,7 @@ class BankCase:
         compress: storage measured beside the exact one.
         n_query_slices: held-out slices of 1,024 queries.
         runs: timed searches per slice and bank, taken in turn.
+        features: "synthetic", or a kind of phantom encoded by the embedded model.
     """
 
     folder: Path
@@ -47,6 +49,11 @@ class BankCase:
     compress: str = "compressed"
     n_query_slices: int = 4
     runs: int = 3
+    features: str = "synthetic"
+
+    def rows(self) -> RowModel | PhantomRows:
+        """Return where the rows come from."""
+        return RowModel() if self.features == "synthetic" else PhantomRows(self.features)
 
 
 def run_bank_case(case: BankCase, progress: Progress = no_progress) -> dict[str, Any]:
@@ -61,7 +68,7 @@ def run_bank_case(case: BankCase, progress: Progress = no_progress) -> dict[str,
     progress("searching", 2, 3)
     found = _in_process(_search, case) if has_flat else _in_process(_search_without_flat, case)
     progress("searching", 3, 3)
-    row = {"n_patches": case.n_patches, "storage": case.compress, **built, **found}
+    row = {"n_patches": case.n_patches, "features": case.features, "storage": case.compress, **built, **found}
     if has_flat:
         row |= {"flat_build_s": flat["build_s"], "flat_bytes": flat["bytes"]}
     return row
@@ -83,7 +90,7 @@ def bench_rows(row: dict[str, Any], device: str = "cpu") -> list[dict[str, Any]]
     return [
         {
             "benchmark": f"{name}: {what}",
-            "model": "synthetic rows",
+            "model": f"{row['features']} rows",
             "device": device,
             "value": value,
             "unit": unit,
@@ -102,7 +109,7 @@ def _build(case: BankCase, compress: str) -> dict[str, Any]:
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     add_s = 0.0
     writer = BankWriter(path, _draft(), compress=compress)  # type: ignore[arg-type]
-    for number, rows in RowModel().volumes(case.n_patches):
+    for number, rows in case.rows().volumes(case.n_patches):
         begin = time.perf_counter()
         writer.add(f"volume{number}", {"embedding": rows}, n_slices=len(rows) // PATCHES_PER_SLICE)
         add_s += time.perf_counter() - begin
@@ -146,7 +153,7 @@ def _search_without_flat(case: BankCase) -> dict[str, Any]:
     slices = list(_query_slices(case))
     first = _search_seconds(bank, slices[0])
     times = [_search_seconds(bank, rows) for rows in slices for _ in range(case.runs)]
-    sample = np.concatenate([rows for _, rows in RowModel().volumes(100_000)])
+    sample = np.concatenate([rows for _, rows in case.rows().volumes(100_000)])
     flat = faiss.IndexFlatL2(sample.shape[1])
     flat.add(sample)
     scale = case.n_patches / len(sample)
@@ -154,7 +161,7 @@ def _search_without_flat(case: BankCase) -> dict[str, Any]:
     queries = np.concatenate(slices)
     found = np.concatenate([bank.search_neighbors("embedding", rows)[1] for rows in slices])
     nothing = np.zeros((len(queries), 2), np.int64)
-    chunks = (rows for _, rows in RowModel().volumes(case.n_patches))
+    chunks = (rows for _, rows in case.rows().volumes(case.n_patches))
     nearest, stored = _rows_of(exact_neighbors(queries, chunks, nothing), found, case)
     truth = np.split(squared_distances(queries, nearest), len(slices))
     losses = _losses(bank, slices, truth, np.split(stored, len(slices)))
@@ -163,8 +170,8 @@ def _search_without_flat(case: BankCase) -> dict[str, Any]:
 
 def _rows_of(first: AnyArray, second: AnyArray, case: BankCase) -> tuple[FloatArray, FloatArray]:
     """Return the original rows of two lists of row numbers, by drawing all volumes again."""
-    wanted, start = [np.empty((len(n), RowModel().dimension), np.float32) for n in (first, second)], 0
-    for _, rows in RowModel().volumes(case.n_patches):
+    wanted, start = [np.empty((len(n), 1024), np.float32) for n in (first, second)], 0
+    for _, rows in case.rows().volumes(case.n_patches):
         for numbers, out in zip((first, second), wanted, strict=True):
             here = (numbers >= start) & (numbers < start + len(rows))
             out[here] = rows[numbers[here] - start]
@@ -205,7 +212,7 @@ def _times(bank_s: list[float], flat_s: list[float], case: BankCase) -> dict[str
 
 
 def _query_slices(case: BankCase) -> Iterator[FloatArray]:
-    rows = RowModel().volume(HELD_OUT_VOLUME)
+    rows = case.rows().volume(HELD_OUT_VOLUME)
     step = len(rows) // PATCHES_PER_SLICE // case.n_query_slices
     for number in range(case.n_query_slices):
         start = (number * step + step // 2) * PATCHES_PER_SLICE

@@ -60,8 +60,11 @@ class RowSpool:
             sound += len(line)
         if lines:
             os.truncate(journal, sound)
-        for kind in self.kinds:
-            os.truncate(self.path(kind), self.n_rows(kind) * self.dimension(kind) * self.dtype(kind).itemsize)
+        for path in self._folder.glob("*.rows"):
+            os.truncate(path, self._sound_bytes(path.stem) if path.stem in self.kinds else 0)
+
+    def _sound_bytes(self, kind: str) -> int:
+        return self.n_rows(kind) * self.dimension(kind) * self.dtype(kind).itemsize
 
     @property
     def kinds(self) -> tuple[str, ...]:
