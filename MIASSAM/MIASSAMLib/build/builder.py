@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .. import __version__
-from ..arrays import AnyArray
+from ..arrays import AnyArray, FloatArray
 from ..config import Config
+from ..coreset import n_kept, select_rows
 from ..errors import BankError
-from ..memory_bank import BankWriter, ManifestDraft, MemoryBank
+from ..memory_bank import BankWriter, ManifestDraft, MemoryBank, Selector
 from ..pipeline import EncodedSlice, PreparedVolume, Preprocessing, encode_slices, foreground_patches
 from ..protocols import Progress, SamModel, no_progress
 from ..volume import Volume
@@ -42,6 +43,7 @@ class BuildOptions:
         modality, anatomy: words for the manifest.
         overwrite: replace a bank of this name.
         batch: slices encoded at once; 0 chooses.
+        coreset_ratio: part of the patches that stays, chosen by greedy k-center; 1 keeps all.
         writer: further keywords of `BankWriter` (storage).
     """
 
@@ -50,6 +52,7 @@ class BuildOptions:
     anatomy: str = ""
     overwrite: bool = False
     batch: int = 0
+    coreset_ratio: float = 1.0
     writer: dict[str, Any] = field(default_factory=dict)
 
 
@@ -107,6 +110,7 @@ def build_bank(
         InputError: a source cannot be read.
     """
     options = options or BuildOptions()
+    n_kept(1, options.coreset_ratio)  # refuse a bad ratio before the work
     if not sources:
         raise BankError("no volume was given to build from; name at least one normal volume")
     with BankWriter(path, _draft(model, config, options), overwrite=options.overwrite, **options.writer) as writer:
@@ -115,6 +119,8 @@ def build_bank(
         encoded = encoder.encode(sources, writer.stored_slices)
         for number, (source, (n_wanted, slices)) in enumerate(zip(sources, encoded, strict=True)):
             _add_slices(writer, held_out, source, (n_wanted, slices), config, _nested(progress, number, len(sources)))
+        if options.coreset_ratio != 1:
+            writer.select(_coreset(options.coreset_ratio, config.seed, progress))
         calibration = calibrate(writer, held_out, config, progress) if config.calibrated else None
         return writer.finish(calibration)
 
@@ -142,6 +148,13 @@ def bank_rows(encoded: EncodedSlice, config: Config) -> dict[str, AnyArray]:
         return dict(encoded.features)
     wanted = foreground_patches(encoded.foreground, config)
     return {kind: rows[wanted] for kind, rows in encoded.features.items()}
+
+
+def _coreset(ratio: float, seed: int, progress: Progress) -> Selector:
+    def select(kind: str, chunks: Iterator[FloatArray], n_rows: int) -> AnyArray:
+        return select_rows("greedy", chunks, n_rows, ratio, seed, progress)
+
+    return select
 
 
 def _nested(progress: Progress, number: int, total: int) -> Progress:

@@ -89,6 +89,13 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         "--compress", default="auto", choices=("auto", "none", "half", "compressed"), help="how patches are stored"
     )
     parser.add_argument(
+        "--coreset-ratio",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="keep this part of the patches, chosen to cover all",
+    )
+    parser.add_argument(
         "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
     )
     parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
@@ -109,6 +116,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
+    options = dataclasses.replace(options, coreset_ratio=arguments.coreset_ratio)
     with terminal_progress(not arguments.json) as progress:
         config = preset(arguments.preset)
         with _encoder(arguments, model, config, preprocessing) as encoder:

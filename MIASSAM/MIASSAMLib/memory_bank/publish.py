@@ -21,6 +21,8 @@ from .rows import RowPart, Rows
 from .spool import Entry, RowSpool
 from .storage import Compress, choose_storage, extend_storage, write_storage
 
+_SELECT_ROWS = 16384
+"""Rows that a selection sees at once."""
 _PUBLISHED = "published.sha256"
 Selector = Callable[[str, Iterator[FloatArray], int], AnyArray]
 """select(kind, rows in chunks, number of rows) -> ascending numbers of the new rows that stay."""
@@ -37,7 +39,7 @@ class Finish:
         spool: the new rows.
         previous: manifest of the bank that is there already, if there is one.
         base: that bank, opened, when its rows are kept (append).
-        select: which of the new rows stay; None keeps all.
+        kept: kind -> ascending numbers of the new rows that stay; empty keeps all.
     """
 
     path: Path
@@ -45,7 +47,7 @@ class Finish:
     draft: ManifestDraft
     spool: RowSpool
     compress: Compress
-    select: Selector | None
+    kept: Mapping[str, AnyArray]
     previous: Manifest | None
     base: MemoryBank | None
     progress: Progress
@@ -94,13 +96,11 @@ class Finish:
         return (*old, *sources_of(self.spool.entries))
 
     def _selection_notes(self, rows: Mapping[str, Rows]) -> list[str]:
-        if self.select is None:
-            return []
         n_old = {kind: self.base.n_patches(kind) if self.base else 0 for kind in rows}
         return [
             f"{len(rows[kind]) - n_old[kind]} of {self.spool.n_rows(kind)} new {kind} patches were kept (coreset)"
             for kind in rows
-            if kind in self.spool.kinds
+            if kind in self.kept
         ]
 
     def _write_kind(self, folder: Path, kind: str, rows: Rows, version: int) -> KindRecord:
@@ -120,20 +120,22 @@ class Finish:
             parts.append(RowPart(base.n_patches(kind), lambda numbers: base.rows_at(kind, numbers)))
             counts += [source.n_patches[kind] for source in base.manifest.sources]
         new = np.cumsum([0, *(source.n_patches[kind] for source in sources_of(spool.entries))])
-        kept = self._kept(kind)
+        kept = self.kept.get(kind, np.arange(spool.n_rows(kind)))
         parts.append(RowPart(len(kept), lambda numbers: spool.read(kind, kept[numbers])))
         counts += np.diff(np.searchsorted(kept, new)).tolist()
         dimension = base.dimension(kind) if base else spool.dimension(kind)
         return Rows(parts, dimension, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
-    def _kept(self, kind: str) -> AnyArray:
-        n_rows = self.spool.n_rows(kind)
-        everything = np.arange(n_rows)
-        if self.select is None or not n_rows:
-            return everything
-        part = RowPart(n_rows, lambda numbers: self.spool.read(kind, numbers))
-        rows = Rows([part], self.spool.dimension(kind), np.array([0, n_rows]))
-        return np.asarray(self.select(kind, rows.chunks(), n_rows), np.int64)
+
+def select_rows_of(spool: RowSpool, select: Selector) -> dict[str, AnyArray]:
+    """Return the ascending numbers of the rows that stay, for every kind."""
+    kept = {}
+    for kind in spool.kinds:
+        n_rows = spool.n_rows(kind)
+        part = RowPart(n_rows, lambda numbers, kind=kind: spool.read(kind, numbers))  # type: ignore[misc]
+        chunks = Rows([part], spool.dimension(kind), np.array([0, n_rows])).chunks(size=_SELECT_ROWS)
+        kept[kind] = np.asarray(select(kind, chunks, n_rows), np.int64)
+    return kept
 
 
 def sweep_finished(path: Path, building: Path) -> None:

@@ -16,7 +16,7 @@ from .bank import MemoryBank, checked_rows
 from .files import FolderLock, disk_errors_in_words, write_text_atomically
 from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
 from .others import OtherRows
-from .publish import Finish, Selector, sweep_finished
+from .publish import Finish, Selector, select_rows_of, sweep_finished
 from .spool import RowSpool
 from .storage import Compress, spool_dtype
 
@@ -58,6 +58,7 @@ class BankWriter:
         self._spool = RowSpool(self._building, lambda dimension: spool_dtype(compress, dimension))
         self._base: MemoryBank | None = None
         self._added: set[str] = set()
+        self._kept: dict[str, AnyArray] = {}
         self._searched: dict[str, OtherRows] = {}
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +118,7 @@ class BankWriter:
             with self._disk_errors():
                 self._spool.append(key, source_id, digest, n_slices, checked)
             self._added.add(key)
+            self._searched.clear()
 
     def parts(self) -> list[StoredPart]:
         """Return what this build has stored so far, in order."""
@@ -130,9 +132,14 @@ class BankWriter:
         return self._others(kind).search(queries, [not flag for flag in excluded])
 
     def _others(self, kind: str) -> OtherRows:
-        if kind not in self._searched or self._searched[kind].n_rows != self._spool.n_rows(kind):
-            self._searched[kind] = OtherRows(self._spool, kind)
+        if kind not in self._searched:
+            self._searched[kind] = OtherRows(self._spool, kind, self._kept.get(kind))
         return self._searched[kind]
+
+    def select(self, select: Selector) -> None:
+        """Keep only some of the new rows, e.g. a coreset; `search_excluding` sees the others no more."""
+        self._kept = select_rows_of(self._spool, select)
+        self._searched.clear()
 
     def finish(self, calibration: Mapping[str, AnyArray] | None = None, select: Selector | None = None) -> MemoryBank:
         """Write the bank and return it, opened.
@@ -146,6 +153,8 @@ class BankWriter:
         """
         if not any(self._spool.n_rows(kind) for kind in self._spool.kinds):
             raise BankError(f"not one normal patch came in for {self.path}; check the inputs and exclusion masks")
+        if select:
+            self.select(select)
         with self._disk_errors():
             self._spool.check()
             previous = read_manifest(self.path) if self.path.exists() else None
@@ -155,7 +164,7 @@ class BankWriter:
                 self._draft,
                 self._spool,
                 self._compress,
-                select,
+                self._kept,
                 previous,
                 self._base,
                 self._progress,
