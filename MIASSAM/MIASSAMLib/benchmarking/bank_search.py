@@ -1,0 +1,60 @@
+"""The search: the package's bank beside Faiss's flat index, as the bank grows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..arrays import FloatArray
+from ..config import preset
+from ..memory_bank import BankWriter, ManifestDraft, MemoryBank
+from .rows import Row
+from .subjects import normal_rows
+from .timing import Effort, race
+
+_QUERIES = 1024
+_PIECE = 10_240
+
+
+def bank_rows(effort: Effort, sizes: tuple[int, ...], device: str) -> Iterator[Row]:
+    """Measure one slice's 1,024 queries in banks of growing size."""
+    queries = normal_rows(_QUERIES)[::-1].copy()
+    for size in sizes:
+        with tempfile.TemporaryDirectory(prefix="miassam-bench-") as folder:
+            yield _search_row(Path(folder), size, queries, effort, device)
+
+
+def _search_row(folder: Path, size: int, queries: FloatArray, effort: Effort, device: str) -> Row:
+    import faiss
+
+    rows = clustered_rows(size)
+    bank = _written_bank(folder / "bench.bank", rows, device)
+    flat = faiss.IndexFlatL2(rows.shape[1])
+    flat.add(rows)
+    times = race(
+        {"bank": lambda: bank.search("embedding", queries), "flat": lambda: flat.search(queries, 1)}, effort, device
+    )
+    words = f"bank search, {size:,} patches, {bank.search_method('embedding')}"
+    return Row.of_times(words, "", device, times["bank"], times["flat"])
+
+
+def clustered_rows(n_rows: int, dimension: int = 1024) -> FloatArray:
+    """Return rows (N, D) with 64 strong axes, as patch embeddings have."""
+    generator = np.random.default_rng(0)
+    axes = generator.standard_normal((64, dimension), np.float32) * np.linspace(2, 0.1, 64, dtype=np.float32)[:, None]
+    rows = generator.standard_normal((n_rows, 64), np.float32) @ axes
+    rows += 0.05 * generator.standard_normal(rows.shape, np.float32)
+    return rows
+
+
+def _written_bank(path: Path, rows: FloatArray, device: str) -> MemoryBank:
+    config = preset("paper")
+    draft = ManifestDraft(config.preset, config.to_dict(), config.digest(), "benchmark", "0" * 64)
+    writer = BankWriter(path, draft)
+    for first in range(0, len(rows), _PIECE):
+        writer.add(f"volume{first}", {"embedding": rows[first : first + _PIECE]})
+    writer.finish()
+    return MemoryBank.load(path, verify=False, device=device)
