@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,9 @@ _SHOWN_KEYS = 3
 
 StateDict = dict[str, torch.Tensor]
 
+UnsafeFileError: type[Exception] = torch.serialization.pickle.UnpicklingError  # type: ignore[attr-defined]
+"""What torch raises with weights_only for a file that holds more than tensors."""
+
 
 def read_state_dict(path: Path) -> StateDict:
     """Read a state dict without running any code from the file (weights_only).
@@ -33,7 +35,7 @@ def read_state_dict(path: Path) -> StateDict:
         raise CheckpointError(f"checkpoint {path} is not there; fetch it with `miassam models fetch` or give its path")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
+    except UnsafeFileError as error:
         raise CheckpointError(
             f"checkpoint {path.name} holds more than tensors and was not opened, since it could run code; "
             "save only the state dict: torch.save(model.state_dict(), path)"

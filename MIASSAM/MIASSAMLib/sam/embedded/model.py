@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from MIASSAMLib.errors import CheckpointError
 from MIASSAMLib.sam.embedded import fast_decode
 from MIASSAMLib.sam.embedded.encoder import EMBEDDING_DIM, INPUT_PX, FrameEncoder
 from MIASSAMLib.sam.embedded.prompt_encoder import ClickPromptEncoder
+from MIASSAMLib.sam.state_dict import UnsafeFileError
 from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
 from torch import Tensor
 
@@ -99,7 +99,7 @@ def load_embedded(checkpoint: Path | None = None) -> EmbeddedSam:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict({name: value.float() for name, value in state.items()})
-    except (RuntimeError, UnpicklingError, AttributeError, EOFError) as error:
+    except (RuntimeError, UnsafeFileError, AttributeError, EOFError) as error:
         wanted = "want a state dict of the embedded model; leave the path out to take the one in the package"
         raise CheckpointError(f"{path} does not fit the embedded model ({str(error)[:200]}); {wanted}") from error
     model.eval()
