@@ -12,16 +12,16 @@ from ..arrays import FloatArray
 from ..config import preset
 from ..memory_bank import BankWriter, ManifestDraft, MemoryBank
 from .rows import Row
-from .subjects import normal_rows
+from .synthetic_rows import RowModel
 from .timing import Effort, race
 
-_QUERIES = 1024
+_QUERIES, _FIRST_QUERY, _HELD_OUT_VOLUME = 1024, 16 * 1024, 1_000_000
 _PIECE = 10_240
 
 
 def bank_rows(effort: Effort, sizes: tuple[int, ...], device: str) -> Iterator[Row]:
     """Measure one slice's 1,024 queries in banks of growing size."""
-    queries = normal_rows(_QUERIES)[::-1].copy()
+    queries = RowModel().volume(_HELD_OUT_VOLUME)[_FIRST_QUERY : _FIRST_QUERY + _QUERIES]
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="miassam-bench-") as folder:
             yield _search_row(Path(folder), size, queries, effort, device)
@@ -30,7 +30,7 @@ def bank_rows(effort: Effort, sizes: tuple[int, ...], device: str) -> Iterator[R
 def _search_row(folder: Path, size: int, queries: FloatArray, effort: Effort, device: str) -> Row:
     import faiss
 
-    rows = clustered_rows(size)
+    rows = np.concatenate([rows for _, rows in RowModel().volumes(size)])
     bank = _written_bank(folder / "bench.bank", rows, device)
     flat = faiss.IndexFlatL2(rows.shape[1])
     flat.add(rows)
@@ -39,15 +39,6 @@ def _search_row(folder: Path, size: int, queries: FloatArray, effort: Effort, de
     )
     words = f"bank search, {size:,} patches, {bank.search_method('embedding')}"
     return Row.of_times(words, "", device, times["bank"], times["flat"])
-
-
-def clustered_rows(n_rows: int, dimension: int = 1024) -> FloatArray:
-    """Return rows (N, D) with 64 strong axes, as patch embeddings have."""
-    generator = np.random.default_rng(0)
-    axes = generator.standard_normal((64, dimension), np.float32) * np.linspace(2, 0.1, 64, dtype=np.float32)[:, None]
-    rows = generator.standard_normal((n_rows, 64), np.float32) @ axes
-    rows += 0.05 * generator.standard_normal(rows.shape, np.float32)
-    return rows
 
 
 def _written_bank(path: Path, rows: FloatArray, device: str) -> MemoryBank:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,19 @@ _GPU_BATCH = 8
 def encoder_rows(subject: Subject, effort: Effort, matmul_tflops: dict[str, float]) -> Iterator[Row]:
     """Measure encoding one slice in turns with segment-anything's own encoder."""
     raster, fast, plain = subject.raster(), subject.fast, subject.plain
-    times = race({"fast": lambda: fast.encode(raster), "plain": lambda: plain.encode(raster)}, effort, subject.device)
+    kept: dict[str, Any] = {}
+
+    def encode(name: str, model: Any) -> None:
+        kept[name] = model.encode(raster)
+
+    times = race(
+        {"fast": lambda: encode("fast", fast), "plain": lambda: encode("plain", plain)}, effort, subject.device
+    )
     name, device = subject.name, subject.device
     row = Row.of_times(f"encoder, {fast.precision}", name, device, times["fast"], times["plain"])
     yield row
     yield from _rates(subject, row, matmul_tflops)
-    cosine = embedding_cosine(fast.encode(raster), plain.encode(raster))
+    cosine = embedding_cosine(kept["fast"], kept["plain"])
     yield Row(
         f"encoder, embedding cosine to float32 ({subject.weights} weights)", name, device, cosine, "", 1.0, cosine
     )

@@ -11,7 +11,7 @@ from ..arrays import FloatArray
 from ..config import Config, preset
 from ..memory_bank import ManifestDraft, MemoryBank
 from ..phantoms import make_phantom
-from ..pipeline import CaseResult, Segmenter, SegmentOptions, encode_slices
+from ..pipeline import Segmenter, SegmentOptions, encode_slices
 from ..volume import Volume
 from .plain import PlainWay
 from .rows import Row
@@ -19,12 +19,12 @@ from .subjects import Subject, normal_rows
 from .timing import Effort, race
 
 _SLICES = {"embedded": 8}
-_NORMAL_SLICES, _CHECKED_SLICES = 6, 3
+_NORMAL_SLICES, _CHECKED_SLICES = {"embedded": 6}, {"embedded": 3}
 
 
 def end_to_end_rows(subject: Subject, effort: Effort, n_patches: int) -> Iterator[Row]:
     """Measure segmenting slices, reading aside, in turns with the plain way, on equal banks."""
-    rows = normal_rows(n_patches)
+    rows = spread_rows(_bank_rows(subject, make_phantom("brain", seed=1).volume, preset("paper"), True), n_patches)
     volume, n_slices = make_phantom("brain", n_lesions=1).volume, _SLICES.get(subject.name, 1)
     segmenter = make_segmenter(subject.fast, rows)
     plain, raster = PlainWay(subject.plain, rows), subject.raster()
@@ -34,7 +34,7 @@ def end_to_end_rows(subject: Subject, effort: Effort, n_patches: int) -> Iterato
     per_slice = [value / n_slices for value in times["fast"]]
     words = f"end to end per slice, bank of {n_patches:,} patches"
     yield Row.of_times(words, subject.name, subject.device, per_slice, times["plain"])
-    yield from _stages(segmenter.segment(volume, options), subject, n_slices)
+    yield from _stages(segmenter, volume, effort, subject.name)
 
 
 def fidelity_rows(subject: Subject) -> Iterator[Row]:
@@ -42,7 +42,7 @@ def fidelity_rows(subject: Subject) -> Iterator[Row]:
     config = preset("paper")
     normal, ill = make_phantom("brain", seed=1).volume, make_phantom("brain", seed=2, n_lesions=1).volume
     bank_rows = _bank_rows(subject, normal, config)
-    options = SegmentOptions(slices=middle_slices(ill, _CHECKED_SLICES))
+    options = SegmentOptions(slices=middle_slices(ill, _CHECKED_SLICES.get(subject.name, 1)))
     fast, plain = (make_segmenter(model, bank_rows).segment(ill, options) for model in (subject.fast, subject.plain))
     name, device, words = subject.name, subject.device, f"({subject.weights} weights)"
     correlation = float(np.corrcoef(fast.heat_kji.ravel(), plain.heat_kji.ravel())[0, 1])
@@ -59,6 +59,14 @@ def growth_rows(subject: Subject, effort: Effort, is_quick: bool) -> Iterator[Ro
         yield _growth(f"end to end per slice, volume of {n_slices} slices", segmenter, (n_slices, 192, 192), effort)
     for side in (128, 512) if is_quick else (128, 256, 512, 1024):
         yield _growth(f"end to end per slice, slices of {side} x {side}", segmenter, (8, side, side), effort)
+
+
+def spread_rows(rows: FloatArray, count: int) -> FloatArray:
+    """Return `count` rows like the given patch embeddings: copies with a little noise."""
+    generator = np.random.default_rng(0)
+    spread = rows[generator.integers(0, len(rows), count)]
+    spread += 0.1 * rows.std(0) * generator.standard_normal(spread.shape, np.float32)
+    return spread
 
 
 def make_segmenter(model: object, bank_rows: FloatArray) -> Segmenter:
@@ -93,15 +101,27 @@ def _growth(words: str, segmenter: Segmenter, shape_kji: tuple[int, int, int], e
     return Row.of_times(words, segmenter.model.name, segmenter.model.device, per_slice)
 
 
-def _stages(result: CaseResult, subject: Subject, n_slices: int) -> Iterator[Row]:
-    for stage, seconds in result.timings_s.items():
-        yield Row.of_times(f"stage {stage}, per slice", subject.name, subject.device, [seconds / n_slices])
+def _stages(segmenter: Segmenter, volume: Volume, effort: Effort, name: str) -> Iterator[Row]:
+    """Measure each stage of one slice by itself."""
+    prepared = segmenter.prepare(volume)
+    index, side = prepared.plane.n_slices // 2, segmenter.model.input_px
+    encoded = next(iter(segmenter.encode(prepared, [index])))
+    rows, point = encoded.features["embedding"], np.array([[20.0, 20.0]])
+    ways = {
+        "prepare": lambda: prepared.rasters([index], side, segmenter.config),
+        "encode and patch": lambda: list(segmenter.encode(prepared, [index])),
+        "search": lambda: segmenter.bank.search("embedding", rows),  # type: ignore[union-attr]
+        "search and map": lambda: segmenter.map(encoded),
+        "decode to native mask": lambda: segmenter.redecode(prepared, encoded, point, np.ones(1, np.int64)),
+    }
+    device = segmenter.model.device
+    for stage, times in race(ways, replace(effort, runs=3, least=2), device).items():
+        yield Row.of_times(f"stage {stage}, one slice", name, device, times)
 
 
-def _bank_rows(subject: Subject, volume: Volume, config: Config) -> FloatArray:
+def _bank_rows(subject: Subject, volume: Volume, config: Config, is_fast: bool = False) -> FloatArray:
     segmenter = make_segmenter(subject.plain, normal_rows(8))
     prepared = segmenter.prepare(volume)
-    count = _NORMAL_SLICES if subject.name == "embedded" else 2
-    indexes = range(*middle_slices(volume, count))
-    encoded = encode_slices(subject.plain, prepared, indexes, config)
+    indexes = range(*middle_slices(volume, _NORMAL_SLICES.get(subject.name, 1)))
+    encoded = encode_slices(subject.fast if is_fast else subject.plain, prepared, indexes, config)
     return np.concatenate([slice_.features["embedding"] for slice_ in encoded])

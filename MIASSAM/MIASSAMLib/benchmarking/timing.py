@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
+_LONG_S = 5.0
+"""A first run longer than this is no warm-up: setting up is lost in it."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -18,7 +21,7 @@ class Effort:
         runs: most runs of each way.
         budget_s: no further round starts after this time; every way has run at least `least`.
         least: fewest runs of each way.
-        warm_up: run each way once before, uncounted.
+        warm_up: run each way once before, uncounted unless it took over `_LONG_S`.
         clock: "wall", or "cpu" for the processor time of this process and its children, which a
             busy machine does not distort as long as torch runs on one thread.
     """
@@ -38,13 +41,15 @@ def race(ways: Mapping[str, Callable[[], object]], effort: Effort, device: str =
     times: dict[str, list[float]] = {name: [] for name in ways}
     start = time.perf_counter()
     if effort.warm_up:
-        for way in ways.values():
-            seconds(way, device, effort.clock)
+        for name, way in ways.items():
+            first = seconds(way, device, effort.clock)
+            times[name] += [first] if first > _LONG_S else []
     for done in range(effort.runs):
         if done >= effort.least and time.perf_counter() - start > effort.budget_s:
             break
         for name, way in ways.items():
-            times[name].append(seconds(way, device, effort.clock))
+            if len(times[name]) <= done:
+                times[name].append(seconds(way, device, effort.clock))
     return times
 
 

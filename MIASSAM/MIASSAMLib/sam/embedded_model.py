@@ -9,6 +9,7 @@ import torch
 from ..arrays import AnyArray, FloatArray
 from ..protocols import Decoded, Prompts
 from .acceleration import accelerate
+from .decoding import decode_tokens
 from .digest import sha256_of_file
 from .embedded import WEIGHTS_PATH, EmbeddedSam, load_embedded
 from .options import RunOptions
@@ -35,6 +36,7 @@ class EmbeddedModel:
         self.digest = digest
         self.device = str(device)
         self.sam = sam.to(device).requires_grad_(False)
+        self._image_pe = self.sam.prompt_encoder.get_dense_pe()
 
     @torch.no_grad()
     def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
@@ -44,7 +46,7 @@ class EmbeddedModel:
         """
         grey = to_device(check_rasters(rasters, self.input_px), self.sam.device)
         embeddings: torch.Tensor = self.sam.image_encoder.grey(grey[:, None])
-        return embeddings.contiguous()
+        return embeddings
 
     @torch.inference_mode()
     def decode(self, embedding: torch.Tensor, prompts: Prompts) -> Decoded:
@@ -52,13 +54,13 @@ class EmbeddedModel:
         tensors = prompt_tensors(prompts, self.sam.device)
         sparse, dense = self.sam.prompt_encoder(tensors.points, tensors.boxes, tensors.masks)
         embedding = embedding.to(self.sam.device, torch.float32)
-        logits, iou = self.sam.decode_tokens(embedding[None], sparse, dense)
-        return to_decoded(logits[:, 1:], iou[:, 1:])
+        return to_decoded(*decode_tokens(self.sam.mask_decoder, self._image_pe, embedding[None], sparse, dense))
 
     def move_to(self, device: str) -> None:
         """Move the weights to another device, as when a GPU runs out of memory."""
         self.sam.to(device)
         self.device = device
+        self._image_pe = self._image_pe.to(device)
 
 
 def load_embedded_model(checkpoint: Path | None, device: torch.device, options: RunOptions) -> EmbeddedModel:

@@ -8,7 +8,7 @@ import torch
 
 from ..arrays import AnyArray, FloatArray
 from ..protocols import Decoded, Prompts
-from .embedded.fast_decode import predict_masks
+from .decoding import decode_tokens
 from .prompt_tensors import check_rasters, content_masks, prompt_tensors, to_decoded, to_device
 
 
@@ -80,8 +80,7 @@ class SamCheckpointModel:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self._is_decoder_fast:
             return self._decode_as_published(embedding, sparse, dense)
-        logits, iou = predict_masks(self.sam.mask_decoder, self._image_pe, embedding, sparse, dense)
-        return logits[:, 1:], iou[:, 1:]
+        return decode_tokens(self.sam.mask_decoder, self._image_pe, embedding, sparse, dense)
 
     def _decode_as_published(
         self, embedding: torch.Tensor, sparse: torch.Tensor, dense: torch.Tensor
