@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import resource
 import shutil
 import statistics
 import sys
@@ -246,5 +245,14 @@ def _in_process(step: Callable[..., dict[str, Any]], *arguments: Any) -> dict[st
 
 def _with_peak(step: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> tuple[dict[str, Any], int]:
     result = step(*arguments)
+    return result, _peak_memory_mb()
+
+
+def _peak_memory_mb() -> int:
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset >> 20)
+    
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
