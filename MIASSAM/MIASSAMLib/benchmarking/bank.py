@@ -253,6 +253,8 @@ def _peak_memory_mb() -> int:
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset >> 20)
-    
+
+    import resource
+
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) // unit
