@@ -187,7 +187,7 @@ def test_exact_neighbors_agree_with_brute_force_outside_the_excluded_range():
     np.testing.assert_allclose(((queries - rows[found]) ** 2).sum(1), brute_force(queries, left), rtol=1e-4)
 
 
-def test_a_row_outside_the_learned_range_keeps_its_distance():
+def test_a_row_far_outside_the_learned_range_keeps_most_of_its_distance():
     rows = make_low_rank_rows(3000)
     differences = rows[:500] - rows[500:1000]
     codec = learn_codec(rows, differences)
@@ -195,7 +195,7 @@ def test_a_row_outside_the_learned_range_keeps_its_distance():
     axes, lost = codec.decode(codec.encode(*codec.rotate(outlier)))
     query_axes, energy = codec.rotate(rows[:1])
     coded = float(((query_axes - axes) ** 2).sum() + lost[0] + energy[0])
-    assert coded < 1.05 * float(((rows[0] - outlier[0]) ** 2).sum())
+    assert 0.9 < coded / float(((rows[0] - outlier[0]) ** 2).sum()) < 1.05
 
 
 def test_codes_take_no_more_than_allowed_even_of_noise():

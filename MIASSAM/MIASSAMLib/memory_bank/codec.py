@@ -20,7 +20,8 @@ RELATIVE_ERROR = 0.001
 MAX_BYTES_PART = 0.26
 """Largest part of the float32 row that a coded row may take."""
 _LEVELS = (65535.0, 255.0)
-_RANGE_MARGIN = 0.05
+_RANGE_MARGIN = 0.15
+"""Room beyond the range of the sample; what lies outside is clipped, and its distance comes out too small."""
 
 
 @dataclasses.dataclass(frozen=True)
