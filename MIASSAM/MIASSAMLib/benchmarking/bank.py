@@ -73,35 +73,6 @@ def run_bank_case(case: BankCase, progress: Progress = no_progress) -> dict[str,
     return row
 
 
-def bench_rows(row: dict[str, Any], device: str = "cpu") -> list[dict[str, Any]]:
-    """Return one measured case in the form of bench.json."""
-    name = f"bank {row['storage']} {row['n_patches']:,}"
-    size_ratio = row["bytes"] / (row["n_patches"] * 4096)
-    values = [
-        ("search ms per slice", row["search_ms"], "ms", row["flat_ms"], row["speedup"]),
-        ("build rate", row["patches_per_s"], "patches/s", None, None),
-        ("bytes on disk", row["bytes"], "B", row["n_patches"] * 4096, size_ratio),
-        ("peak memory of the build", row["build_peak_mb"], "MB", None, None),
-        ("peak memory of the search", row["search_peak_mb"], "MB", None, None),
-        ("recall at 1", row["recall_at_1"], "", 1.0, row["recall_at_1"]),
-        ("map correlation", row["map_correlation"], "", 1.0, row["map_correlation"]),
-    ]
-    return [
-        {
-            "benchmark": f"{name}: {what}",
-            "model": f"{row['features']} rows",
-            "device": device,
-            "value": value,
-            "unit": unit,
-            "baseline": baseline,
-            "ratio": ratio,
-            "runs": row["runs"],
-            "spread": row["search_spread_ms"] if unit == "ms" else None,
-        }
-        for what, value, unit, baseline, ratio in values
-    ]
-
-
 def _build(case: BankCase, compress: str) -> dict[str, Any]:
     path = case.folder / f"{case.n_patches}.bank"
     for old in case.folder.glob(f"{path.name}*"):
