@@ -13,6 +13,7 @@ from ..arrays import BoolArray, FloatArray
 from ..config import MAP_PX, Config
 from ..patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings
 from ..protocols import SamModel
+from .overlap import CarefulEncoder, ahead, in_chunks
 from .prepare import PreparedVolume
 
 _SMALL_RASTER_BATCH = 8
@@ -45,20 +46,33 @@ def default_batch(model: SamModel) -> int:
 def encode_slices(
     model: SamModel, prepared: PreparedVolume, indexes: Sequence[int], config: Config, batch: int = 0
 ) -> Iterator[EncodedSlice]:
-    """Encode slices in batches, one at a time to the caller; never more than a batch in memory."""
-    size = batch or default_batch(model)
-    for start in range(0, len(indexes), size):
-        chunk = list(indexes[start : start + size])
-        rasters = prepared.rasters(chunk, model.input_px, config)
-        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk)))
+    """Encode slices in batches, one at a time to the caller.
+
+    The next batch is prepared meanwhile; on a GPU it is encoded meanwhile, too. So memory holds up to
+    three batches. When memory runs out the batch is halved, then the CPU takes over.
+    """
+    encoder = CarefulEncoder(model)
+
+    def prepare(chunk: list[int]) -> tuple[list[int], FloatArray]:
+        return chunk, prepared.rasters(chunk, model.input_px, config)
+
+    def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
+        chunk, rasters = ready
+        embeddings = encoder.encode(rasters, prepared.content_boxes(len(chunk)))
         features = extract_features(embeddings, rasters, config)
-        for row, index in enumerate(chunk):
-            yield EncodedSlice(
+        return [
+            EncodedSlice(
                 index,
                 embeddings[row],
                 {kind: rows[row] for kind, rows in features.items()},
                 prepared.foreground_map(index),
             )
+            for row, index in enumerate(chunk)
+        ]
+
+    chunks = ahead(in_chunks(indexes, batch or default_batch(model)), prepare, depth=1)
+    for encoded in ahead(chunks, encode, depth=0 if model.device == "cpu" else 1):
+        yield from encoded
 
 
 def extract_features(embeddings: torch.Tensor, rasters: FloatArray, config: Config) -> dict[str, FloatArray]:

@@ -37,7 +37,7 @@ def ahead(items: Iterable[Item], work: Callable[[Item], Made], depth: int = 2) -
     """
     source = iter(items)
     if depth < 1:
-        yield from map(work, source)
+        yield from _here(source, work)
         return
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="miassam-ahead") as pool:
@@ -49,12 +49,24 @@ def ahead(items: Iterable[Item], work: Callable[[Item], Made], depth: int = 2) -
                 yield made
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            close = getattr(source, "close", None)
-            if close is not None:
-                close()
+            _close(source)
 
 
-def _next_result(source: Iterator[Item], work: Callable[[Item], Made]) -> Made:
+def _here(source: Iterator[Item], work: Callable[[Item], Made]) -> Iterator[Made]:
+    try:
+        yield from map(work, source)
+    finally:
+        _close(source)
+
+
+def _close(source: Iterator[Any]) -> None:
+    """End a stage that is a generator itself, and its thread."""
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
+def _next_result(source: Iterator[Any], work: Callable[[Any], Made]) -> Made:
     item = next(source, _END)
     made: Made = _END if item is _END else work(item)
     return made
@@ -107,7 +119,7 @@ class CarefulEncoder:
                 if not is_out_of_memory(error):
                     raise
                 self._give_way(count, error)
-        return torch.cat([part.to(self.model.device) for part in parts])
+        return parts[0] if len(parts) == 1 else torch.cat([part.to(self.model.device) for part in parts])
 
     def _give_way(self, count: int, error: RuntimeError) -> None:
         """Choose what to do with less memory: half the batch, then the CPU, then give up."""
