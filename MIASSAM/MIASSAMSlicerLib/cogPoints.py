@@ -62,9 +62,9 @@ def styleDisplay(display):
     display.SetSelectedColor(1.0, 1.0, 1.0)
     display.SetColor(1.0, 0.2, 0.2)
     display.SetActiveColor(0.4, 1.0, 0.4)
-    display.SetUseGlyphScale(False)
-    display.SetGlyphSize(4.0)
-    display.SetTextScale(3.0)
+    display.SetUseGlyphScale(True)
+    display.SetGlyphScale(1.6)
+    display.SetTextScale(2.6)
     display.SetSliceProjection(False)
     display.SetPointLabelsVisibility(True)
 

@@ -22,6 +22,7 @@ NORMAL_UPPER_LIMIT = 3.0
 """Below this many standard deviations a calibrated map is not shown: it is normal."""
 _HIDDEN_SHARE = 97.0
 """Percentile of an uncalibrated map below which it is not shown."""
+_LEAST_SHARE_OF_HIGHEST = 0.05
 _SAMPLE_SIZE = 200_000
 """Voxels from which that percentile is taken: a full volume would make the window wait."""
 
@@ -71,11 +72,10 @@ def writeHeatMap(inputVolume, heatKji, unit):
 def shownRange(heatKji, unit):
     """Return the values at which the overlay starts and where its colors end."""
     highest = float(np.nanmax(heatKji, initial=0.0))
-    low = NORMAL_UPPER_LIMIT
-    if unit != CALIBRATED_UNIT:
-        sample = heatKji.ravel()[:: max(1, heatKji.size // _SAMPLE_SIZE)]
-        positive = sample[sample > 0]
-        low = float(np.percentile(positive, _HIDDEN_SHARE)) if positive.size else 1.0
+    if unit == CALIBRATED_UNIT:
+        return NORMAL_UPPER_LIMIT, max(highest, NORMAL_UPPER_LIMIT * 1.2)
+    sample = heatKji.ravel()[:: max(1, heatKji.size // _SAMPLE_SIZE)]
+    low = max(float(np.percentile(sample, _HIDDEN_SHARE)), highest * _LEAST_SHARE_OF_HIGHEST, 1e-6)
     return low, max(highest, low * 1.2)
 
 
@@ -101,10 +101,16 @@ def showLegend(heat):
     if legend is not None:
         unit = heat.GetAttribute("MIASSAM.Unit") or ""
         legend.SetTitleText(_("Anomaly\n({unit})").format(unit=shortUnit(unit)))
+        legend.SetLabelFormat("%.1f")
+        legend.SetSize(0.09, 0.4)
+        legend.SetPosition(0.98, 0.5)
+        for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+            text.SetFontFamilyToArial()
+            text.SetShadow(True)
         legend.SetVisibility(True)
     return legend
 
 
 def shortUnit(unit):
     """Return the unit as the legend has room for it."""
-    return _("SD above normal") if unit == CALIBRATED_UNIT else unit
+    return _("SD above\nnormal") if unit == CALIBRATED_UNIT else unit
