@@ -13,6 +13,7 @@ class ResultsTable:
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Slice"), _("Anomaly"), _("Score"), _("Area (mm\u00b2)")])
         table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(22)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("cellClicked(int,int)", self._onCellClicked)
 

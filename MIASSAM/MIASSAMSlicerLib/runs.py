@@ -13,6 +13,7 @@ from .resultNodes import Results
 from .volumes import checkVolume, ijkToWorld, modalityOf, volumeKey, voxels
 
 EDITED_CHOICES = ("refuse", "keep", "replace")
+MASK_INDEXES = ("1", "2", "3")
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,25 @@ def redecodeArguments(results, sliceIndex, lesion):
         "points_ijk": ijk,
         "labels": labels,
     }
-    if run.options.get("mask"):
-        arguments["mask"] = run.options["mask"]
-    return arguments
+    return {**arguments, "mask": maskOf(results, sliceIndex, lesion)}
+
+
+def maskOf(results, sliceIndex, lesion):
+    """Return which mask a part is decoded with: the user's, else the one this part was given by the run.
+
+    The mask with the highest predicted IoU would not do: that is mostly the whole organ.
+    """
+    record = results.record
+    wanted = record["request"]["options"].get("mask")
+    if wanted in MASK_INDEXES:
+        return wanted
+    found = [
+        (abs(result["index"] - sliceIndex), finding["lesion"] != lesion, finding["mask_index"])
+        for result in record["slices"]
+        for finding in result["findings"]
+        if finding["mask_index"] in MASK_INDEXES
+    ]
+    return min(found)[2] if found else MASK_INDEXES[-1]
 
 
 def summaryOf(record):

@@ -111,7 +111,9 @@ def test_heat_and_outline_lie_over_the_spot_in_every_view_of_an_oblique_transfor
     assert near(box(picture, view.pixelOf(ras), 60), GREEN).sum() > 15
     bright = picture.max(-1) > 160
     outside = bright & ~colored(picture)
-    assert outside[: picture.shape[0] * 3 // 4, : picture.shape[1] - 110].mean() < 0.02, "no bright tissue is left uncovered"
+    assert outside[: picture.shape[0] * 3 // 4, : picture.shape[1] - 110].mean() < 0.02, (
+        "no bright tissue is left uncovered"
+    )
 
 
 def test_a_correction_is_seen(shown, views):

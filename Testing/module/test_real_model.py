@@ -1,0 +1,193 @@
+"""The module on the real library with the embedded model: the same masks as the command line, and the walk-through."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import slicer
+from slicer_host.events import settle, waitFor
+
+from .conftest import MODULE_FOLDER
+from .test_corrections import drag, voxelsOf, waitUntilDone
+from .test_logic import linearTransform, turned
+from .test_panel import quietDialogs  # noqa: F401 - fixture
+
+SLICES = (15, 23)
+
+
+@pytest.fixture(scope="module")
+def oneThread():
+    """Other tests share this machine."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "2"
+    yield
+    os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.__setitem__("OMP_NUM_THREADS", before)
+
+
+@pytest.fixture(scope="module")
+def worker(script, oneThread):
+    from MIASSAMSlicerLib.workerBlocking import BlockingWorker
+
+    with BlockingWorker() as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def smallBank(worker, tmp_path_factory):
+    """The bank of the self-test: two phantoms without lesions, every fourth slice."""
+    from MIASSAMSlicerLib import samples
+    from MIASSAMSlicerLib.moduleTest import SMALL_BANK
+
+    path = tmp_path_factory.mktemp("banks") / "small.bank"
+    worker.call("build_sample_bank", {**samples.bankArguments(samples.SAMPLES[0]), **SMALL_BANK, "output": str(path)})
+    return path
+
+
+@pytest.fixture
+def realLogic(script, scene, worker):
+    """The logic on the real worker; the process stays warm between the tests."""
+    return script.MIASSAMLogic(worker)
+
+
+def labelsOf(results):
+    """Return the lesion numbers as one array (K, J, I)."""
+    from MIASSAMSlicerLib import anomalySegments
+
+    volume = results.inputVolume
+    labels = np.zeros(tuple(reversed(volume.GetImageData().GetDimensions())), np.uint8)
+    for lesion, segmentID in anomalySegments.ownSegments(results.segmentation).items():
+        labels[anomalySegments.segmentArray(results.segmentation, segmentID, volume) > 0] = lesion
+    return labels
+
+
+@pytest.fixture
+def sampleVolume(realLogic, worker):
+    from MIASSAMSlicerLib import samples
+
+    return samples.loadSample(worker, samples.SAMPLES[0])
+
+
+def test_masks_are_those_of_the_command_line_voxel_for_voxel(realLogic, sampleVolume, smallBank, tmp_path):
+    results = realLogic.segmentVolume(sampleVolume, smallBank, slices=SLICES)
+    labels = labelsOf(results)
+    assert labels.any()
+    slicer.util.saveNode(sampleVolume, str(tmp_path / "case.nrrd"))
+    command = [sys.executable, "-m", "MIASSAMLib", "segment", str(tmp_path / "case.nrrd"), "--bank", str(smallBank)]
+    command += ["--output", str(tmp_path / "out"), "--slices", f"{SLICES[0]}:{SLICES[1]}"]
+    environment = {**os.environ, "PYTHONPATH": str(MODULE_FOLDER)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    written = slicer.util.loadSegmentation(str(tmp_path / "out" / "case.seg.nrrd"))
+    theirs = np.zeros_like(labels)
+    for number, segmentID in enumerate(written.GetSegmentation().GetSegmentIDs(), 1):
+        theirs[slicer.util.arrayFromSegmentBinaryLabelmap(written, segmentID, sampleVolume) > 0] = number
+    assert np.array_equal(labels, theirs)
+    heat = slicer.util.loadVolume(str(tmp_path / "out" / "case_anomaly.nii.gz"))
+    assert np.allclose(slicer.util.arrayFromVolume(heat), slicer.util.arrayFromVolume(results.heat), atol=1e-4)
+
+
+def test_flipped_storage_under_a_turned_transform_gives_the_same_masks(realLogic, sampleVolume, smallBank):
+    """The same patient stored another way round and moved in the scene: the same voxels are outlined."""
+    labels = labelsOf(realLogic.segmentVolume(sampleVolume, smallBank, slices=SLICES))
+    voxels = slicer.util.arrayFromVolume(sampleVolume)
+    place = slicer.util.arrayFromVTKMatrix(_ijkToRas(sampleVolume)).copy()
+    flipped = place.copy()
+    for axis in (0, 1):
+        flipped[:3, 3] += flipped[:3, axis] * (voxels.shape[2 - axis] - 1)
+        flipped[:3, axis] *= -1
+    other = slicer.util.addVolumeFromArray(np.ascontiguousarray(voxels[:, ::-1, ::-1]), flipped, "Flipped")
+    other.SetAndObserveTransformNodeID(linearTransform(turned(8.0, (1, 1, 1))).GetID())
+    results = realLogic.segmentVolume(other, smallBank, slices=SLICES)
+    assert np.array_equal(labelsOf(results)[:, ::-1, ::-1], labels)
+
+
+def _ijkToRas(volumeNode):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def test_another_option_needs_no_new_encoding(realLogic, sampleVolume, smallBank, worker):
+    realLogic.segmentVolume(sampleVolume, smallBank, slices=SLICES)
+    run = {"volume": realLogic._open(sampleVolume), "bank": str(smallBank), "options": {"slices": list(SLICES)}}
+    first = worker.call("segment", {**run, "model": {"name": "embedded", "device": "auto"}})
+    run["options"]["mask"] = "1"
+    second = worker.call("segment", {**run, "model": {"name": "embedded", "device": "auto"}})
+    assert first["n_encoded"] == second["n_encoded"] == SLICES[1] - SLICES[0]
+
+
+def test_wrong_requests_come_back_in_words(realLogic, sampleVolume, smallBank, tmp_path):
+    from MIASSAMSlicerLib.errors import WorkerError
+
+    with pytest.raises(WorkerError, match="choose"):
+        realLogic.segmentVolume(sampleVolume, smallBank, model="vit_q")
+    with pytest.raises(WorkerError, match="unknown"):
+        realLogic.segmentVolume(sampleVolume, smallBank, colour="red")
+    with pytest.raises(WorkerError, match="select nothing"):
+        realLogic.segmentVolume(sampleVolume, smallBank, slices=(400, 500))
+    damaged = tmp_path / "damaged.bank"
+    damaged.mkdir()
+    (damaged / "manifest.json").write_text((smallBank / "manifest.json").read_text().replace("refined", "refund"))
+    with pytest.raises(WorkerError, match="manifest"):
+        realLogic.segmentVolume(sampleVolume, damaged)
+
+
+def test_the_self_test_passes_offline_within_a_minute(host, script, scene, oneThread, monkeypatch):
+    """CPU seconds of this process and its children, so that a busy machine does not count."""
+    monkeypatch.setattr(slicer.util, "delayDisplay", lambda *_arguments, **_options: None)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    before = os.times()
+    slicer.selfTests["MIASSAM"](msec=0)
+    after = os.times()
+    cores = 2
+    spent = sum(after[:4]) - sum(before[:4])
+    assert spent / cores < 60, f"{spent:.0f} CPU seconds"
+
+
+def test_the_walk_through_from_real_clicks(host, script, scene, views, worker, smallBank, tmp_path, monkeypatch):
+    """Load sample, segment, jump, drag, undo, save, reload, drag again."""
+    from MIASSAMSlicerLib import cogPoints, samples, volumes
+    from MIASSAMSlicerLib.moduleTest import SMALL_BANK
+
+    monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path / "data"))
+    plain = samples.bankArguments
+    monkeypatch.setattr(samples, "bankArguments", lambda sample: {**plain(sample), **SMALL_BANK})
+    panel = host.openWidget(script, "MIASSAM")
+    try:
+        panel.ui.loadSampleButton.click()
+        waitFor(lambda: panel.parameters.bankPath and not panel.jobs.isBusy, 300, "sample and bank")
+        panel.ui.segmentButton.click()
+        waitFor(lambda: panel.results is not None and not panel.jobs.isBusy, 300, "results")
+        assert panel.ui.resultsTable.rowCount > 3
+        assert panel.ui.deviceInUseLabel.text in ("used: cpu", "used: cuda", "used: mps", "used: cuda:0")
+        before = voxelsOf(panel)
+        link = cogPoints.linkOf(panel.results.points, 0)
+        start = volumes.ijkFromWorld(panel.results.inputVolume, cogPoints.worldPosition(panel.results.points, 0))
+        drag(panel, 0, start + np.array([4, 3, 0]))
+        waitUntilDone(panel)
+        moved = voxelsOf(panel)
+        changed = {int(k) for a, b in zip(before, moved, strict=True) for k in np.flatnonzero((a != b).any((1, 2)))}
+        assert changed <= {link.sliceIndex}
+        panel.ui.undoButton.click()
+        assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), before, strict=True))
+        slicer.util.saveScene(str(tmp_path / "walk.mrb"))
+        slicer.mrmlScene.Clear(0)
+        settle()
+        assert panel.results is None
+        slicer.util.loadScene(str(tmp_path / "walk.mrb"))
+        waitFor(lambda: panel.results is not None, what="the reloaded results")
+        assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), before, strict=True))
+        index = [
+            n
+            for n in range(panel.results.points.GetNumberOfControlPoints())
+            if cogPoints.linkOf(panel.results.points, n) == link
+        ][0]
+        drag(panel, index, start + np.array([4, 3, 0]))
+        waitUntilDone(panel)
+        assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), moved, strict=True))
+    finally:
+        host.closeWidget("MIASSAM")
