@@ -1,4 +1,4 @@
-"""What the views show, drawn by Slicer's displayable managers: colors counted where they should be, and absent elsewhere."""
+"""What the views show, drawn by Slicer's displayable managers: colors where they should be, and absent elsewhere."""
 
 import numpy as np
 import pytest
