@@ -170,6 +170,18 @@ def test_torch_search_is_exact_in_half_precision_products(resident):
     assert len(neighbors) == 300
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda", "cpu"])
+def test_a_half_bank_opens_on_a_machine_without_a_graphics_card(tmp_path, monkeypatch, device):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    build(tmp_path / "a.bank", "half", n_sources=1)
+    bank = MemoryBank.load(tmp_path / "a.bank", device=device)
+    assert "torch on cpu" in bank.search_method("embedding")
+    assert bank.search("embedding", make_low_rank_rows(ROWS_PER_SOURCE)[:3]).max() < 1e-3
+
+
 def test_a_row_of_its_own_source_is_never_its_held_out_neighbor():
     rows = np.repeat(make_rows(30, 8), 10, axis=0)
     bounds = np.arange(0, 301, 10)

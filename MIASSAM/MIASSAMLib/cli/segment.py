@@ -156,7 +156,7 @@ def load_segmenter(
     from ..pipeline import Preprocessing, Segmenter
     from ..sam import load_model
 
-    bank = MemoryBank.load(bank_path)
+    bank = MemoryBank.load(bank_path, device=device)
     draft = bank.manifest.draft
     config = preset(preset_name) if preset_name else Config.from_dict(draft.config)
     model = load_model(model_name or draft.model_name, checkpoint, device)

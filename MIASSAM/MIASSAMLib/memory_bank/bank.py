@@ -33,7 +33,7 @@ class MemoryBank:
 
         Args:
             verify: compare every file with its SHA-256; otherwise only with its size.
-            device: torch device that should search, where the storage can use it.
+            device: "auto", "cpu", "cuda", "cuda:N" or "mps": where to search, if the storage can.
 
         Raises:
             BankError: a file is missing or damaged; its name is in the message.

@@ -21,7 +21,7 @@ class FlatSearcher:
 
     def __init__(self, index: Any, device: str = "cpu") -> None:
         self._index = index
-        self._on_card = _copy_to_card(index) if device.startswith("cuda") else None
+        self._on_card = _copy_to_card(index) if device == "auto" or device.startswith("cuda") else None
         self.name = "faiss flat" if self._on_card is None else "faiss flat on the graphics card"
         self.n_rows = int(index.ntotal)
         self.dimension = int(index.d)

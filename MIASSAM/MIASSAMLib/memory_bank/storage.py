@@ -98,6 +98,7 @@ def open_storage(folder: Path, record: KindRecord, device: str = "cpu") -> RowSe
     if record.storage == "none":
         searcher: RowSearcher = load_flat(paths["index"], device)
     elif record.storage == "half":
+        device = _torch_device(device)
         searcher = open_half(paths["rows"], device, _fits_memory(record, device))
     elif record.storage == "compressed":
         searcher = open_compressed(paths, record.quality)
@@ -126,6 +127,17 @@ def _file_names(storage: str, stem: str) -> Mapping[str, str]:
         "half": {"rows": f"{stem}.half.npy"},
         "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.npz"},
     }[storage]
+
+
+def _torch_device(word: str) -> str:
+    """Return the device that should search: a graphics card only where torch sees it."""
+    import torch
+
+    if word in ("auto", "cuda") or word.startswith("cuda:"):
+        if torch.cuda.is_available():
+            return "cuda" if word == "auto" else word
+        return "mps" if word == "auto" and torch.backends.mps.is_available() else "cpu"
+    return word
 
 
 def _fits_memory(record: KindRecord, device: str) -> bool:
