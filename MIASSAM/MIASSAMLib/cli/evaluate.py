@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bank-step", type=int, default=1, metavar="N", help="only every Nth normal slice of a volume makes the bank"
     )
+    parser.add_argument("--tables", type=Path, metavar="FILE", help="write the tables to this file as well")
     parser.add_argument(
         "--cache-gb", type=float, default=20.0, metavar="GB", help="disk for embeddings while it runs (default 20)"
     )
@@ -85,4 +88,6 @@ def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
         preprocessing=Preprocessing(arguments.axis, parse_window(arguments.window), modality),
         bank_step=arguments.bank_step,
         cache_gb=arguments.cache_gb,
+        tables=arguments.tables,
+        command=shlex.join(["miassam", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
     )

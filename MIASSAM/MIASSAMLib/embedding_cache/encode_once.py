@@ -78,8 +78,13 @@ class EncodeOnceModel:
             return
         path = self._folder / f"{key}.npy"
         temporary = path.with_suffix(".part")
-        with open(temporary, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        temporary.replace(path)
+        try:
+            with open(temporary, "wb") as file:
+                np.save(file, array, allow_pickle=False)
+            temporary.replace(path)
+        except OSError:  # the disk is full: go on without keeping more
+            temporary.unlink(missing_ok=True)
+            self._room = self._used
+            return
         self._kept[key] = path.stat().st_size
         self._used += self._kept[key]

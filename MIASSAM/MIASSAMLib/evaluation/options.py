@@ -25,6 +25,8 @@ class EvaluateOptions:
         binarize: which mask pixels of BMAD are anomalous.
         bank_step: only every n-th normal slice of a volume teaches the bank.
         cache_gb: disk the kept embeddings may take during the run.
+        tables: a second place for tables.md, such as a page of documentation.
+        command: the command line, to be printed above the tables.
     """
 
     output: Path
@@ -41,6 +43,8 @@ class EvaluateOptions:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     bank_step: int = 1
     cache_gb: float = 20.0
+    tables: Path | None = None
+    command: str = ""
 
     def __post_init__(self) -> None:
         if (self.bmad is None) == (self.cases is None):

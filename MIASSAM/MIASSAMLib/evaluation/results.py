@@ -117,7 +117,8 @@ def _write(
     _replace(path, json.dumps(content, indent=1))
     header = _header(place)
     tables = render_tables(rows, header, {data.name: data.rule for data in data_sets})
-    _replace(options.output / "tables.md", tables)
+    for target in filter(None, (options.output / "tables.md", options.tables)):
+        _replace(target, tables)
     _replace(options.output / "report.html", render_report(rows, header, sheets, failed))
     return path
 
@@ -145,7 +146,8 @@ def _header(place: Workplace) -> list[str]:
     split = (
         "each group tested on a bank of the others' lesion-free slices" if options.leave_one_group_out else "one bank"
     )
-    lines = [
+    lines = ["", f"Made by `{options.command}`."] if options.command else []
+    lines += [
         "",
         f"Model {model.name} ({model.digest[:12]}), version {__version__}; {split}, of {banks}.",
         "A group is a patient; nothing was tuned on the tested cases except in rows marked oracle.",
