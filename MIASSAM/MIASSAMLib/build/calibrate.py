@@ -15,14 +15,13 @@ from ..config import Config
 from ..errors import BankError
 from ..memory_bank import BankWriter, StoredPart
 from ..pipeline import EncodedSlice, foreground_patches
-from ..pipeline.calibrated import LEVEL_QUANTILE, fused_scores, slice_score, smooth_map, standardize
+from ..pipeline.calibrated import LEVEL_QUANTILE, fused_scores, slice_extremes, smooth_map, standardize
 from ..protocols import Progress
 
 MAX_SLICES = 160
 """Held-out slices kept for calibration; their features rest on disk until the bank is complete."""
-SINGLE_VOLUME_BLOCKS = 4
-"""A bank of one volume is cross-fit by blocks of neighboring slices instead."""
-_GAP_SLICES = 2
+SINGLE_VOLUME_GAP = 2
+"""In a bank of one volume a held-out slice is compared with slices more than this far away."""
 
 
 class HeldOutSlices:
@@ -121,16 +120,12 @@ def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Co
 def excluded_parts(parts: list[StoredPart], source: str, index: int) -> list[bool]:
     """Return which parts of a bank a held-out slice must not be compared with: its own volume's.
 
-    In a bank of one volume, its own block of slices and two more on either side.
+    In a bank of one volume, the slice itself and its neighbors: the spread between patients stays
+    unknown then, so that such a bank takes too much for unusual.
     """
     if len({part.source for part in parts}) > 1:
         return [part.source == source for part in parts]
-    slices = sorted(part.part for part in parts if part.part is not None)
-    block = max(1, -(-len(slices) // SINGLE_VOLUME_BLOCKS))
-    position = slices.index(index) // block * block
-    own = slices[position : position + block]
-    low, high = own[0] - _GAP_SLICES, own[-1] + _GAP_SLICES
-    return [part.part is None or low <= part.part <= high for part in parts]
+    return [part.part is None or abs(part.part - index) <= SINGLE_VOLUME_GAP for part in parts]
 
 
 def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, AnyArray]:
@@ -143,8 +138,8 @@ def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, Any
     inside = np.concatenate([values[item.foreground] for values, item in zip(smoothed, measured, strict=True)])
     fused = (float(inside.mean()), max(float(inside.std()), 1e-6))
     level = float(np.quantile((inside - fused[0]) / fused[1], LEVEL_QUANTILE))
-    scores = [
-        slice_score(standardize(values, item.foreground, fused), level)
+    extremes = [
+        slice_extremes(standardize(values, item.foreground, fused), level)
         for values, item in zip(smoothed, measured, strict=True)
     ]
     names = sorted({item.source for item in measured})
@@ -152,7 +147,8 @@ def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, Any
         **{f"kind_{kind}": np.array(scale) for kind, scale in scales.items()},
         "fused": np.array(fused),
         "level": np.array(level),
-        "slice_scores": np.array(scores),
+        "slice_peaks": np.array([peak for peak, _ in extremes]),
+        "slice_masses": np.array([mass for _, mass in extremes]),
         "slice_volume": np.array([names.index(item.source) for item in measured]),
         "slice_index": np.array([item.index for item in measured]),
     }

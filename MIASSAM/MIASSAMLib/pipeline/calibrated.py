@@ -36,13 +36,15 @@ class Calibration:
         kinds: feature kind -> (mean, spread) of the patches' L2 distance.
         fused: (mean, spread) of the smoothed sum of z scores inside the foreground.
         level: map value that 2.5 % of normal tissue exceeds.
-        slice_scores: score of each held-out slice, sorted.
+        peaks: logarithm of the highest cluster of each held-out slice, sorted.
+        masses: logarithm of the heaviest cluster of each held-out slice, sorted.
     """
 
     kinds: Mapping[str, tuple[float, float]]
     fused: tuple[float, float]
     level: float
-    slice_scores: DoubleArray
+    peaks: DoubleArray
+    masses: DoubleArray
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Calibration:
@@ -52,24 +54,34 @@ class Calibration:
             {name: (float(arrays[f"kind_{name}"][0]), float(arrays[f"kind_{name}"][1])) for name in names},
             (float(arrays["fused"][0]), float(arrays["fused"][1])),
             float(arrays["level"]),
-            np.sort(np.asarray(arrays["slice_scores"], np.float64)),
+            np.sort(np.asarray(arrays["slice_peaks"], np.float64)),
+            np.sort(np.asarray(arrays["slice_masses"], np.float64)),
         )
 
-    def tail_probability(self, score: float) -> float:
-        """Return the share of normal slices expected to score at least this high.
+    def tail_probability(self, peak: float, mass: float) -> float:
+        """Return the share of normal slices expected to hold a cluster as high or as heavy as this one.
 
-        Empirical below the 80th percentile; beyond it an exponential tail fitted to the
-        exceedances, so that scores above every held-out slice still rank.
+        Height finds small sharp lesions, mass finds large faint ones; normal slices have their own
+        spread of either. The smaller probability counts, doubled for the two looks.
         """
-        scores = self.slice_scores
-        if not len(scores):
-            return 1.0
-        start = float(np.quantile(scores, _TAIL_QUANTILE))
-        if score <= start:
-            return float((np.sum(scores >= score) + 1) / (len(scores) + 1))
-        excess = scores[scores > start] - start
-        scale = max(float(excess.mean()) if len(excess) else 0.0, 1e-6)
-        return float((1 - _TAIL_QUANTILE) * np.exp(-(score - start) / scale))
+        rarest = min(_tail(np.log1p(max(peak, 0)), self.peaks), _tail(np.log1p(max(mass, 0)), self.masses))
+        return min(1.0, 2 * rarest)
+
+
+def _tail(value: float, normal: DoubleArray) -> float:
+    """Return the share of normal values at least this large.
+
+    Empirical below the 80th percentile; beyond it an exponential tail fitted to the exceedances
+    (of logarithms, so a power law of the values), so that what exceeds every held-out slice still ranks.
+    """
+    if not len(normal):
+        return 1.0
+    start = float(np.quantile(normal, _TAIL_QUANTILE))
+    if value <= start:
+        return float((np.sum(normal >= value) + 1) / (len(normal) + 1))
+    excess = normal[normal > start] - start
+    scale = max(float(excess.mean()) if len(excess) else 0.0, 1e-3)
+    return float((1 - _TAIL_QUANTILE) * np.exp(-(value - start) / scale))
 
 
 def fused_scores(
@@ -94,23 +106,42 @@ def standardize(values: FloatArray, foreground: BoolArray, fused: tuple[float, f
     return np.where(foreground, (values - mean) / spread, OUTSIDE).astype(np.float32)
 
 
-def slice_score(values: FloatArray, level: float) -> float:
-    """Return the score of a slice: the logarithm of its heaviest cluster's mass.
+@dataclass(frozen=True)
+class Clusters:
+    """The connected parts of a map above the cluster-forming level.
 
-    A cluster is a connected part of the map above `level`; its mass is the sum of what lies above,
-    in px of the 256 map. Mass counts both how unusual and how large a finding is: one odd pixel and
-    a faint large shadow are both common among normal slices.
+    Attributes:
+        labels: int (256, 256), from 1; 0 = none.
+        peaks: highest map value of each.
+        masses: sum of what lies above the level in each, in px of the 256 map.
     """
-    return float(np.log1p(cluster_masses(values, level)[1].max(initial=0.0)))
+
+    labels: AnyArray
+    peaks: DoubleArray
+    masses: DoubleArray
 
 
-def cluster_masses(values: FloatArray, level: float) -> tuple[AnyArray, DoubleArray]:
-    """Return cluster labels (256, 256), from 1, and the mass of each cluster."""
+def find_parts(values: FloatArray, level: float) -> Clusters:
+    """Return the clusters of a map."""
     labels, count = ndimage.label(values > level)
     if not count:
-        return labels, np.zeros(0)
-    masses = ndimage.sum_labels(values - level, labels, np.arange(1, count + 1))
-    return labels, np.asarray(masses, np.float64)
+        return Clusters(labels, np.zeros(0), np.zeros(0))
+    numbers = np.arange(1, count + 1)
+    peaks = np.asarray(ndimage.maximum(values, labels, numbers), np.float64)
+    return Clusters(labels, peaks, np.asarray(ndimage.sum_labels(values - level, labels, numbers), np.float64))
+
+
+def slice_extremes(values: FloatArray, level: float) -> tuple[float, float]:
+    """Return the log1p of the highest peak and of the heaviest mass among a map's clusters."""
+    parts = find_parts(values, level)
+    return float(np.log1p(parts.peaks.max(initial=0))), float(np.log1p(parts.masses.max(initial=0)))
+
+
+def surprise(values: FloatArray, calibration: Calibration) -> float:
+    """Return the score of a slice: -log10 of the tail probability of its rarest cluster."""
+    parts = find_parts(values, calibration.level)
+    tails = [calibration.tail_probability(*pair) for pair in zip(parts.peaks, parts.masses, strict=True)]
+    return float(-np.log10(max(min(tails, default=1.0), 1e-30)))
 
 
 def map_calibrated(encoded: EncodedSlice, bank: PatchSearcher, calibration: Calibration, config: Config) -> SliceMap:
@@ -120,4 +151,4 @@ def map_calibrated(encoded: EncodedSlice, bank: PatchSearcher, calibration: Cali
     fused = smooth_map(fused_scores(squared, calibration.kinds, wanted, config), config)
     values = standardize(fused, encoded.foreground, calibration.fused)
     weights = np.maximum(values - calibration.level, 0)
-    return SliceMap(values, weights, slice_score(values, calibration.level))
+    return SliceMap(values, weights, surprise(values, calibration))

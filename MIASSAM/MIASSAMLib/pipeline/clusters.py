@@ -1,8 +1,8 @@
 """Which parts of which slices are unusual: clusters of the z-maps, with control of false alarms.
 
-A cluster seeds a lesion when its mass is rarer than the stated rate allows over the whole volume.
-Neighboring slices support each other: a cluster that overlaps a lesion's cluster on the next slice
-joins it at a much weaker level. Nothing is fitted on the volume under test.
+Clusters that overlap on neighboring slices form a group, and neighboring slices support each other:
+a group becomes a lesion when it is rarer among normal slices than the stated rate allows over the
+whole volume. Nothing is fitted on the volume under test.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray
-from .calibrated import Calibration, cluster_masses
+from .calibrated import Calibration, find_parts
 
 INDEPENDENT_MM = 10.0
 """Slices this far apart count as independent looks at the volume."""
-GROW_TAIL = 0.2
+SUPPORT_MM = 20.0
+"""Each further 20 mm of a lesion along the slice axis count as one more look at it."""
+MAX_LOOKS = 3.0
+GROW_TAIL = 0.3
 """A cluster next to a lesion's joins it when at most this share of normal slices has one as heavy."""
 SPECK_SPAN_MM = 4.0
 """A lesion seen over less than this, on one slice of several, is a speck unless it is rarer still."""
@@ -31,7 +34,7 @@ class Cluster:
     Attributes:
         position: which map, counted along the slices looked at.
         mask: bool (256, 256).
-        tail: share of normal slices whose heaviest cluster is at least as heavy.
+        tail: share of normal slices whose heaviest cluster is at least as high or heavy.
     """
 
     position: int
@@ -43,11 +46,11 @@ def find_clusters(maps: Sequence[FloatArray], calibration: Calibration) -> list[
     """Return every cluster that could seed or join a lesion, slice by slice."""
     found = []
     for position, values in enumerate(maps):
-        labels, masses = cluster_masses(values, calibration.level)
-        for number, mass in enumerate(masses, 1):
-            tail = calibration.tail_probability(float(np.log1p(mass)))
+        parts = find_parts(values, calibration.level)
+        for number, (peak, mass) in enumerate(zip(parts.peaks, parts.masses, strict=True), 1):
+            tail = calibration.tail_probability(peak, mass)
             if tail <= GROW_TAIL:
-                found.append(Cluster(position, labels == number, tail))
+                found.append(Cluster(position, parts.labels == number, tail))
     return found
 
 
@@ -67,14 +70,25 @@ def link_lesions(clusters: Sequence[Cluster], seed: float, spacing_mm: float, n_
     A group on a single slice, of several slices thinner than SPECK_SPAN_MM, must be ten times rarer.
     Returns lesions, the rarest first.
     """
-    groups = _overlapping(clusters)
     lesions = []
-    for group in groups:
-        rarest = min(cluster.tail for cluster in group)
+    for group in _overlapping(clusters):
         is_speck = len({c.position for c in group}) == 1 and n_slices > 1 and spacing_mm < SPECK_SPAN_MM
-        if rarest <= (seed * SPECK_FACTOR if is_speck else seed):
+        if group_tail(group, spacing_mm) <= (seed * SPECK_FACTOR if is_speck else seed):
             lesions.append(sorted(group, key=lambda cluster: cluster.position))
     return sorted(lesions, key=lambda group: min(cluster.tail for cluster in group))
+
+
+def group_tail(group: Sequence[Cluster], spacing_mm: float) -> float:
+    """Return how rare a group of overlapping clusters is.
+
+    Either its rarest cluster counts, or all of them together: the geometric mean of their tail
+    probabilities, raised to the number of looks that the group's extent is worth (at most three;
+    chance findings of normal slices are short, lesions go on).
+    """
+    tails = np.log([cluster.tail for cluster in group])
+    extent_mm = len({cluster.position for cluster in group}) * spacing_mm
+    looks = min(MAX_LOOKS, 1 + extent_mm / SUPPORT_MM)
+    return float(np.exp(min(tails.min(), looks * tails.mean())))
 
 
 def _overlapping(clusters: Sequence[Cluster]) -> list[list[Cluster]]:

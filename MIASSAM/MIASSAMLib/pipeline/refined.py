@@ -59,7 +59,7 @@ def segment_refined(
         SliceResult(
             index,
             scored.scores[position],
-            calibration.tail_probability(scored.scores[position]),
+            10 ** -scored.scores[position],
             tuple(findings.get(position, ())),
             "" if findings.get(position) else "nothing unusual among normal slices",
         )
@@ -107,15 +107,13 @@ def _score(
             prepared.plane.put(heat, encoded.index, frame_to_native(slice_map.values, prepared.frame))
         scored.maps.append(slice_map.values.astype(np.float16))
         scored.scores.append(slice_map.image_score)
-        _keep_embedding(scored, encoded, calibration, options)
+        _keep_embedding(scored, encoded, options)
         progress("scoring slices", len(scored.maps), len(indexes))
     return scored
 
 
-def _keep_embedding(
-    scored: ScoredSlices, encoded: EncodedSlice, calibration: Calibration, options: SegmentOptions
-) -> None:
-    unusual = options.all_slices or calibration.tail_probability(scored.scores[-1]) <= GROW_TAIL
+def _keep_embedding(scored: ScoredSlices, encoded: EncodedSlice, options: SegmentOptions) -> None:
+    unusual = options.all_slices or 10 ** -scored.scores[-1] <= GROW_TAIL
     if unusual and len(scored.embeddings) < _MAX_KEPT_EMBEDDINGS:
         scored.embeddings[len(scored.maps) - 1] = encoded.embedding.half()
 
