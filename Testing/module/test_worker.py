@@ -1,0 +1,121 @@
+"""The worker's own promises: it ends with Slicer, protects its pipe, and gives way when memory is short."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import FAKE_WORKER, MODULE_FOLDER
+
+
+def start(folder, program=None):
+    command = program or [sys.executable, "-u", str(FAKE_WORKER), str(MODULE_FOLDER), str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def ask(process, verb, number=1, **arguments):
+    from MIASSAMLib.worker import encode
+
+    process.stdin.write(encode({"id": number, "verb": verb, "arguments": arguments}))
+    process.stdin.flush()
+
+
+def answers(process, count):
+    from MIASSAMLib.worker import decode
+
+    return [decode(process.stdout.readline()) for _ in range(count)]
+
+
+def test_the_worker_ends_when_slicer_is_gone(tmp_path, monkeypatch):
+    """Even in the middle of a step that hears nothing, and it removes the exchange folder."""
+    monkeypatch.setenv("FAKE_WORKER_SECONDS", "30")
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    np.save(folder / "volume.npy", np.zeros((3, 4, 5), np.float32))
+    process = start(folder)
+    ask(process, "open_volume", key="a", array="volume.npy")
+    ask(process, "segment", 2, volume="a", bank="b")
+    assert [answer["kind"] for answer in answers(process, 2)] == ["ready", "result"]
+    begin = time.monotonic()
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+    assert time.monotonic() - begin < 10
+    assert not folder.exists()
+
+
+def test_the_real_worker_answers_before_torch_is_loaded(tmp_path):
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from MIASSAMLib.worker.__main__ import main; main(sys.argv[2:])"
+    )
+    process = start(tmp_path, [sys.executable, "-u", "-c", program, str(MODULE_FOLDER), str(tmp_path)])
+    ready = answers(process, 1)[0]
+    maps = Path(f"/proc/{process.pid}/maps")
+    loaded = maps.read_text() if maps.exists() else ""
+    process.stdin.close()
+    process.wait(timeout=10)
+    assert ready == {"kind": "ready", "protocol": 1}
+    assert "libtorch" not in loaded and "faiss" not in loaded
+
+
+def test_what_a_library_prints_does_not_break_the_protocol():
+    from MIASSAMLib.worker import LineBuffer
+
+    buffer = LineBuffer()
+    assert buffer.feed(b'Downloading...\n{"id":1,"ki') == []
+    assert buffer.feed(b'nd":"result"}\n\n[1]\n') == [{"id": 1, "kind": "result"}]
+
+
+def test_out_of_memory_takes_smaller_batches_then_the_cpu():
+    from MIASSAMLib.errors import MiassamError
+    from MIASSAMLib.worker.memory import with_less_memory
+
+    tried, said = [], []
+
+    def attempt(batch, device):
+        tried.append((batch, device))
+        if device != "cpu":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return "done"
+
+    assert with_less_memory(attempt, said.append) == "done"
+    assert tried == [(0, ""), (1, ""), (1, "cpu")]
+    assert "one slice at a time" in said[0] and "CPU" in said[1]
+    with pytest.raises(MiassamError, match="not enough memory"):
+        with_less_memory(lambda batch, device: (_ for _ in ()).throw(MemoryError()), said.append)
+    with pytest.raises(RuntimeError, match="a bug"):
+        with_less_memory(lambda batch, device: (_ for _ in ()).throw(RuntimeError("a bug")), said.append)
+
+
+def test_arrays_stay_in_the_exchange_folder(tmp_path):
+    from MIASSAMLib.errors import InputError
+    from MIASSAMLib.worker.exchange import load_array, save_array
+
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    save_array(tmp_path, "outside", np.zeros(3))
+    with pytest.raises(InputError, match="not a file name"):
+        load_array(folder, "../outside.npy")
+    np.save(folder / "objects.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_array(folder, "objects.npy")
+    assert load_array(folder, save_array(folder, "mask", np.eye(2))).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_missing_package_is_named():
+    from MIASSAMLib.errors import MiassamError
+    from MIASSAMLib.worker.verbs import _naming_what_is_missing
+
+    def verb(arguments, call):
+        raise ModuleNotFoundError("No module named 'faiss'", name="faiss")
+
+    with pytest.raises(MiassamError, match="faiss-cpu is not installed"):
+        _naming_what_is_missing(verb)({}, None)
+
+
+def test_numbers_that_json_does_not_know_become_none():
+    from MIASSAMLib.worker.answers import jsonable
+
+    assert jsonable({"a": np.float32("nan"), "b": (np.int64(3), float("inf"))}) == {"a": None, "b": [3, None]}
