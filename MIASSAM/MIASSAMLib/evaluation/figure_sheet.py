@@ -56,11 +56,12 @@ def _pick(found: list[tuple[float, str, str]]) -> list[tuple[str, float, str, st
         "median": sorted(found, key=lambda one: abs(one[0] - middle)),
         "worst": found,
     }
+    count = min(ROWS_PER_KIND, max(1, len(found) // 3))
     taken: set[tuple[str, str]] = set()
     picked = []
     for kind, order in orders.items():
         fresh = [one for one in order if one[1:] not in taken]
-        for score, case, index in _spread(fresh)[:ROWS_PER_KIND]:
+        for score, case, index in _spread(fresh)[:count]:
             taken.add((case, index))
             picked.append((kind, score, case, index))
     return picked
