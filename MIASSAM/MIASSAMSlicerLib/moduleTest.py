@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from . import anomalySegments, cogPoints, dependencies, samples, segmentVoxels
@@ -37,7 +38,11 @@ class MIASSAMTest(ScriptedLoadableModuleTest):
         """Run every test of this class."""
         missing = dependencies.missingPackages()
         if missing:
-            raise ModuleError(f"MIASSAMTest needs these packages: {', '.join(missing)}. Install them by the panel.")
+            raise ModuleError(
+                _("MIASSAMTest needs these packages: {names}. Install them by the panel.").format(
+                    names=", ".join(missing)
+                )
+            )
         start = time.monotonic()
         for test in (self.test_refusesWhatItCannotSegment, self.test_segmentsAndCorrectsASample):
             self.setUp()

@@ -99,3 +99,47 @@ def addVolume(voxels=None, ijkToRas=None, name="Patient"):
 @pytest.fixture
 def volume(scene):
     return addVolume()
+
+
+@pytest.fixture
+def quietDialogs(monkeypatch):
+    """No test may hang in a modal box; questions are answered from a list, errors are kept."""
+    import slicer
+
+    shown = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_options: shown.append(text))
+    for name in ("confirmYesNoDisplay", "confirmOkCancelDisplay"):
+        monkeypatch.setattr(slicer.util, name, lambda text, *_arguments, **_options: shown.append(text) or False)
+    return shown
+
+
+@pytest.fixture
+def panel(host, script, scene, monkeypatch, tmp_path, quietDialogs):
+    """The opened panel, on the fake worker, with a bank folder of its own."""
+    from MIASSAMSlicerLib import jobs
+    from slicer_host.events import settle
+
+    monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path / "data"))
+    monkeypatch.setattr(jobs.ProcessWorker.__init__, "__defaults__", (fakeWorkerCommand,))
+    widget = host.openWidget(script, "MIASSAM")
+    yield widget
+    host.closeWidget("MIASSAM")
+    settle()
+
+
+@pytest.fixture
+def ready(panel, bank):
+    """The panel with a volume and a bank chosen."""
+    addVolume()
+    panel.initializeParameterNode()
+    panel.parameters.bankPath = str(bank)
+    return panel
+
+
+@pytest.fixture
+def segmented(ready):
+    """The panel with results."""
+    from .test_panel import segment
+
+    segment(ready)
+    return ready

@@ -6,19 +6,13 @@ import slicer
 from slicer_host.events import settle, waitFor
 
 from .test_logic import linearTransform, segmentVoxels, turned
-from .test_panel import panel, quietDialogs, ready, segment  # noqa: F401 - fixtures
+from .test_panel import segment
 
 LEFT_3 = 1
 """Control point of lesion 1 on slice 3."""
 
 
-@pytest.fixture
-def segmented(ready):  # noqa: F811
-    segment(ready)
-    return ready
-
-
-def drag(panel, index, ijk, steps=3):  # noqa: F811
+def drag(panel, index, ijk, steps=3):
     """Move a point as the mouse does: many moves, then one release."""
     from MIASSAMSlicerLib import cogPoints, volumes
 
@@ -30,7 +24,7 @@ def drag(panel, index, ijk, steps=3):  # noqa: F811
     results.points.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
 
 
-def place(panel, ijk):  # noqa: F811
+def place(panel, ijk):
     """Add a point as a click in place mode does."""
     from MIASSAMSlicerLib import volumes
 
@@ -39,12 +33,12 @@ def place(panel, ijk):  # noqa: F811
     waitUntilDone(panel)
 
 
-def waitUntilDone(panel):  # noqa: F811
+def waitUntilDone(panel):
     waitFor(lambda: not panel.corrections.isBusy)
     settle()
 
 
-def voxelsOf(panel):  # noqa: F811
+def voxelsOf(panel):
     return segmentVoxels(panel.results, 1), segmentVoxels(panel.results, 2)
 
 
@@ -191,7 +185,7 @@ def test_a_point_dragged_in_another_view_stays_on_its_slice(segmented):
     assert not voxelsOf(segmented)[0][4].any()
 
 
-def test_corrections_are_right_in_an_oblique_transformed_volume(ready):  # noqa: F811
+def test_corrections_are_right_in_an_oblique_transformed_volume(ready):
     volume = ready.parameters.inputVolume
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(turned(flips=(-1, 1, 1))))
     volume.SetAndObserveTransformNodeID(linearTransform(turned(40.0, (1, 1, 1))).GetID())

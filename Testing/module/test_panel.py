@@ -8,40 +8,8 @@ import pytest
 import slicer
 from slicer_host.events import BlockMeter, settle, waitFor
 
-from .conftest import addVolume, fakeWorkerCommand, spots
+from .conftest import addVolume, spots
 from .test_logic import editFirstSegment, segmentVoxels
-
-
-@pytest.fixture(autouse=True)
-def quietDialogs(monkeypatch):
-    """No test may hang in a modal box; questions are answered from a list, errors are kept."""
-    shown = []
-    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_options: shown.append(text))
-    for name in ("confirmYesNoDisplay", "confirmOkCancelDisplay"):
-        monkeypatch.setattr(slicer.util, name, lambda text, *_arguments, **_options: shown.append(text) or False)
-    return shown
-
-
-@pytest.fixture
-def panel(host, script, scene, monkeypatch, tmp_path):
-    """The opened panel, on the fake worker, with a bank folder of its own."""
-    from MIASSAMSlicerLib import jobs
-
-    monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path / "data"))
-    monkeypatch.setattr(jobs.ProcessWorker.__init__, "__defaults__", (fakeWorkerCommand,))
-    widget = host.openWidget(script, "MIASSAM")
-    yield widget
-    host.closeWidget("MIASSAM")
-    settle()
-
-
-@pytest.fixture
-def ready(panel, bank):
-    """The panel with a volume and a bank chosen."""
-    addVolume()
-    panel.initializeParameterNode()
-    panel.parameters.bankPath = str(bank)
-    return panel
 
 
 def segment(panel):

@@ -3,8 +3,6 @@
 import slicer
 from slicer_host.events import waitFor
 
-from .test_panel import panel, quietDialogs, ready  # noqa: F401 - fixtures
-
 
 def test_downloaded_models_can_be_deleted(ready, monkeypatch):
     asked = []

@@ -8,7 +8,7 @@ from slicer_host.events import settle
 from .conftest import addVolume, spots
 from .test_corrections import drag, voxelsOf, waitUntilDone
 from .test_logic import linearTransform, turned
-from .test_panel import panel, quietDialogs, ready, segment  # noqa: F401
+from .test_panel import segment
 
 CYAN, GREEN = (0.10, 0.85, 0.95), (0.60, 0.95, 0.25)  # the first two segment colors
 WHITE = (1.0, 1.0, 1.0)
@@ -40,7 +40,7 @@ def box(picture, center, half):
 
 
 @pytest.fixture
-def shown(ready, views):  # noqa: F811
+def shown(ready, views):
     display = ready.parameters.inputVolume.GetDisplayNode()
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0, 250)
@@ -49,7 +49,7 @@ def shown(ready, views):  # noqa: F811
     return ready
 
 
-def centerOf(panel, ijk):  # noqa: F811
+def centerOf(panel, ijk):
     from MIASSAMSlicerLib import volumes
 
     return volumes.worldFromIjk(panel.results.inputVolume, ijk)
@@ -98,7 +98,7 @@ def test_opacity_nought_shows_the_bare_image(shown, views):
 
 
 @pytest.mark.parametrize("name", ["Red", "Yellow", "Green"])
-def test_heat_and_outline_lie_over_the_spot_in_every_view_of_an_oblique_transformed_volume(ready, views, name):  # noqa: F811
+def test_heat_and_outline_lie_over_the_spot_in_every_view_of_an_oblique_transformed_volume(ready, views, name):
     volume = ready.parameters.inputVolume
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(turned(flips=(1, -1, 1))))
     volume.SetAndObserveTransformNodeID(linearTransform(turned(30.0, (1, 1, 1))).GetID())

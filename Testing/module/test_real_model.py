@@ -12,7 +12,6 @@ from slicer_host.events import settle, waitFor
 from .conftest import MODULE_FOLDER
 from .test_corrections import drag, voxelsOf, waitUntilDone
 from .test_logic import linearTransform, turned
-from .test_panel import quietDialogs  # noqa: F401 - fixture
 
 SLICES = (15, 23)
 
@@ -148,7 +147,9 @@ def test_the_self_test_passes_offline_within_a_minute(host, script, scene, oneTh
     assert spent / cores < 60, f"{spent:.0f} CPU seconds"
 
 
-def test_the_walk_through_from_real_clicks(host, script, scene, views, worker, smallBank, tmp_path, monkeypatch):
+def test_the_walk_through_from_real_clicks(
+    host, script, scene, views, worker, smallBank, tmp_path, monkeypatch, quietDialogs
+):
     """Load sample, segment, jump, drag, undo, save, reload, drag again."""
     from MIASSAMSlicerLib import cogPoints, samples, volumes
     from MIASSAMSlicerLib.moduleTest import SMALL_BANK

@@ -5,8 +5,7 @@ import pytest
 import slicer
 from slicer_host.events import settle, waitFor
 
-from .test_corrections import LEFT_3, drag, segmented, voxelsOf, waitUntilDone  # noqa: F401
-from .test_panel import panel, quietDialogs, ready, segment  # noqa: F401
+from .test_corrections import LEFT_3, drag, voxelsOf, waitUntilDone
 
 
 def reload(folder):
@@ -22,7 +21,7 @@ def reload(folder):
 
 
 @pytest.fixture
-def reloaded(segmented, tmp_path):  # noqa: F811
+def reloaded(segmented, tmp_path):
     """The panel with results whose scene was saved, closed and loaded; also what it was before."""
     before = {
         "voxels": voxelsOf(segmented),
@@ -37,7 +36,7 @@ def reloaded(segmented, tmp_path):  # noqa: F811
 
 
 def test_everything_comes_back(reloaded):
-    panel, before = reloaded  # noqa: F811
+    panel, before = reloaded
     assert panel.results is not None and panel.results.inputVolume.GetName() == "Patient"
     assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), before["voxels"]))
     assert np.array_equal(slicer.util.arrayFromVolume(panel.results.heat), before["heat"])
@@ -47,9 +46,9 @@ def test_everything_comes_back(reloaded):
 
 
 def test_the_heat_map_keeps_its_colors_and_threshold(reloaded):
-    panel, before = reloaded  # noqa: F811
+    panel, before = reloaded
     display = panel.results.heat.GetDisplayNode()
-    assert display.GetLowerThreshold() == before["range"] and display.GetApplyThreshold()
+    assert display.GetLowerThreshold() == pytest.approx(before["range"]) and display.GetApplyThreshold()
     colors = display.GetColorNode()
     assert colors.GetName() == "MIASSAM heat" and colors.GetNumberOfColors() == 256
     color = [0.0] * 4
@@ -60,13 +59,13 @@ def test_the_heat_map_keeps_its_colors_and_threshold(reloaded):
 def test_points_keep_their_slices(reloaded):
     from MIASSAMSlicerLib import cogPoints
 
-    panel, _before = reloaded  # noqa: F811
+    panel, _before = reloaded
     links = [cogPoints.linkOf(panel.results.points, index) for index in range(3)]
     assert [(link.sliceIndex, link.lesion) for link in links] == [(2, 1), (3, 1), (3, 2)]
 
 
 def test_a_drag_works_again_and_only_its_slice_is_encoded(reloaded):
-    panel, before = reloaded  # noqa: F811
+    panel, before = reloaded
     panel.jobs.close()  # the embeddings are gone with the process
     answers = []
     take = panel.corrections._finish
@@ -81,7 +80,7 @@ def test_a_drag_works_again_and_only_its_slice_is_encoded(reloaded):
 
 
 def test_segmenting_again_after_loading_replaces_the_results(reloaded, bank):
-    panel, _before = reloaded  # noqa: F811
+    panel, _before = reloaded
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     panel.parameters.bankPath = str(bank)
     panel.ui.segmentButton.click()
