@@ -4,14 +4,13 @@ The entry file that Slicer loads; the classes it looks for live in ``MIASSAMSlic
 """
 
 import slicer
-from slicer.i18n import tr as _
-from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule
-
 from MIASSAMSlicerLib.logic import MIASSAMLogic
 from MIASSAMSlicerLib.moduleTest import MIASSAMTest
 from MIASSAMSlicerLib.sampleData import registerSampleData
 from MIASSAMSlicerLib.widget import MIASSAMWidget
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
 __all__ = ["MIASSAM", "MIASSAMLogic", "MIASSAMTest", "MIASSAMWidget"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ def with_less_memory(attempt: Callable[[int, str], Result], log: Callable[[str],
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            _empty_caches()
+            gc.collect()  # the allocator gives back by itself what nothing holds any more
     raise MiassamError(
         "there is not enough memory for one slice, even on the CPU; close other programs or use a smaller model"
     )
@@ -37,10 +38,3 @@ def with_less_memory(attempt: Callable[[int, str], Result], log: Callable[[str],
 
 def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-
-
-def _empty_caches() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
