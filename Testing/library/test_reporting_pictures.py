@@ -8,7 +8,7 @@ from MIASSAMLib.pipeline import CaseResult, Finding, SliceResult
 from MIASSAMLib.pipeline.prepare import PreparedVolume, Preprocessing
 from MIASSAMLib.reporting import case_sheet, draw_case_sheet
 from MIASSAMLib.reporting.colors import LESION_COLORS, heat_table, overlay
-from MIASSAMLib.reporting.sheet import size_words, telling_slices
+from MIASSAMLib.reporting.sheet import area_words, size_words, telling_slices
 from MIASSAMLib.reporting.tile import HeatScale, draw_tile, round_length, tile_size
 from MIASSAMLib.volume import Volume
 from MIASSAMLib.volume_io import NO_POSITION
@@ -118,3 +118,7 @@ def test_scale_bar_has_a_round_length(longest, expected):
 
 def test_small_volumes_are_given_in_cubic_millimeters():
     assert (size_words(12.345), size_words(0.000232)) == ("12.3 ml", "0.232 mm3")
+
+
+def test_large_areas_are_given_without_an_exponent():
+    assert [area_words(mm2) for mm2 in (1112.3, 12.345, 0.0123)] == ["1112 mm2", "12.3 mm2", "0.0123 mm2"]

@@ -9,14 +9,14 @@ from .grid import Grid
 from .lesions import Lesion, apart, draw_lesion, label_points, place
 from .shapes import Waves, cylinder, ellipsoid, inside, paint, pair, white_noise
 
-GRID = Grid.centered((28, 176, 160), (1.25, 1.25, 5.0))
+GRID = Grid.centered((20, 176, 160), (1.25, 1.25, 7.0))
 
 _SCALP, _BONE, _MARROW, _FLUID, _GRAY, _WHITE = 0.72, 0.05, 0.24, 0.10, 0.61, 0.46
 _UNITS = 900.0
 _EDGE_MM = 1.2
 _NOISE = 0.022
 _SULCUS_MM = 13.0
-_LESION_MM = (9.0, 30.0)
+_LESION_MM = (12.0, 30.0)
 _LESION_BOX = np.array([[-50.0, -62, -25], [50, 62, 55]])
 
 

@@ -9,7 +9,7 @@ from .grid import Grid
 from .lesions import Lesion, apart, draw_lesion, label_points, place
 from .shapes import Waves, cylinder, ellipsoid, inside, paint, pair, tube, white_noise
 
-GRID = Grid.centered((28, 144, 192), (1.9, 1.9, 5.0))
+GRID = Grid.centered((20, 144, 192), (1.9, 1.9, 7.0))
 
 _AIR, _LUNG, _FAT, _MUSCLE, _LIVER, _BLOOD = -1000.0, -830.0, -98.0, 56.0, 104.0, 158.0
 _EDGE_MM = 2.0

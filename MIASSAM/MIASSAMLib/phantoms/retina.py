@@ -10,7 +10,7 @@ from ..arrays import AnyArray, BoolArray, ByteArray, DoubleArray
 from .grid import Grid
 from .shapes import Point, Waves, white_noise
 
-GRID = Grid.centered((25, 192, 224), (0.027, 0.0085, 0.24))
+GRID = Grid.centered((17, 192, 224), (0.027, 0.0085, 0.35))
 
 _LAYERS = (  # thickness in mm away from the fovea, share of it left in the foveal pit, brightness
     (0.036, 0.06, 0.66),  # nerve fiber layer

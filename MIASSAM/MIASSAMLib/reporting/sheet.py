@@ -109,7 +109,7 @@ def _draw_cell(
 def _finding_words(item: SliceResult) -> str:
     if not item.findings:
         return _short(item.note or "nothing segmented", 60)
-    parts = [f"mask {f.mask_index}, IoU {f.predicted_iou:.2f}, {f.area_mm2:.3g} mm2" for f in item.findings]
+    parts = [f"mask {f.mask_index}, IoU {f.predicted_iou:.2f}, {area_words(f.area_mm2)}" for f in item.findings]
     return _short("; ".join(parts), 78)
 
 
@@ -147,6 +147,11 @@ def _draw_profile(draw: Any, result: CaseResult, box: tuple[int, int, int, int])
     draw.text((right, bottom + 4), f"slice {last}", fill=_FAINT, font=font(12), anchor="ra")
     words = f"score of each slice, highest {scores.max():.3g} (orange: segmented)"
     draw.text(((left + right) / 2, bottom + 4), words, fill=_FAINT, font=font(12), anchor="ma")
+
+
+def area_words(mm2: float) -> str:
+    """Return an area in words, without an exponent."""
+    return f"{mm2:.0f} mm2" if mm2 >= 100 else f"{mm2:.3g} mm2"
 
 
 def size_words(ml: float) -> str:
