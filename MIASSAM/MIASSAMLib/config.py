@@ -34,6 +34,7 @@ class Config:
         preset: name of the preset this config started from.
         features: feature kinds a bank of this config stores, in order.
         fusion_weights: weight of each kind's z score in a calibrated map.
+        place_weight: weight of a patch's place in the foreground box among its intensity features.
         window_px, stride, padding, pooled_cells: the patching function P, in embedding cells (paper 3.1).
         distance: what a patch score is; the published code keeps Faiss's squared L2.
         half_cell_shift: resize the patch grid as the published code does, which moves the map by
@@ -53,6 +54,7 @@ class Config:
     preset: str
     features: tuple[str, ...] = ("embedding",)
     fusion_weights: tuple[float, ...] = (1.0,)
+    place_weight: float = 0.0
     window_px: int = 5
     stride: int = 2
     padding: int = 2
@@ -90,7 +92,7 @@ class Config:
 
     def feature_digest(self) -> str:
         """Return the digest of what decides a bank's rows: equal digests may share a bank."""
-        keys = ("features", "window_px", "stride", "padding", "pooled_cells", "detour_px")
+        keys = ("features", "place_weight", "window_px", "stride", "padding", "pooled_cells", "detour_px")
         data = self.to_dict()
         return _digest({key: data[key] for key in keys})
 
@@ -116,6 +118,7 @@ PRESETS: dict[str, Config] = {
         preset="refined",
         features=("embedding", "intensity"),
         fusion_weights=(0.5, 1.0),
+        place_weight=0.15,
         dense_prompt=False,
         mask="auto",
         foreground_only=True,

@@ -14,7 +14,7 @@ from ..errors import BankError, BankMismatchError
 FORMAT = "miassam-memory-bank"
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
-ROW_KEYS = ("features", "window_px", "stride", "padding", "pooled_cells", "detour_px")
+ROW_KEYS = ("features", "place_weight", "window_px", "stride", "padding", "pooled_cells", "detour_px")
 """Config keys that decide a bank's rows: a query made with other values cannot be compared."""
 
 

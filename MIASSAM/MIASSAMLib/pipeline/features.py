@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
 from ..config import MAP_PX, Config
-from ..patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings
+from ..patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings, patch_places
 from ..protocols import SamModel
 from .overlap import CarefulEncoder, ahead, in_chunks
 from .prepare import PreparedVolume
@@ -59,13 +59,11 @@ def encode_slices(
     def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
         chunk, rasters = ready
         embeddings = encoder.encode(rasters, prepared.content_boxes(len(chunk)))
-        features = extract_features(embeddings, rasters, config)
+        foregrounds = [prepared.foreground_map(index) for index in chunk]
+        features = extract_features(embeddings, rasters, foregrounds, config)
         return [
             EncodedSlice(
-                index,
-                embeddings[row],
-                {kind: rows[row] for kind, rows in features.items()},
-                prepared.foreground_map(index),
+                index, embeddings[row], {kind: rows[row] for kind, rows in features.items()}, foregrounds[row]
             )
             for row, index in enumerate(chunk)
         ]
@@ -75,14 +73,23 @@ def encode_slices(
         yield from encoded
 
 
-def extract_features(embeddings: torch.Tensor, rasters: FloatArray, config: Config) -> dict[str, FloatArray]:
-    """Return the patch features (B, N, D) of each kind the config names."""
+def extract_features(
+    embeddings: torch.Tensor, rasters: FloatArray, foregrounds: Sequence[BoolArray], config: Config
+) -> dict[str, FloatArray]:
+    """Return the patch features (B, N, D) of each kind the config names.
+
+    The kind `intensity` is the intensity statistics and, with a place weight, where the patch lies
+    in the foreground: brightness that is normal in bone is not normal in the liver.
+    """
     found: dict[str, FloatArray] = {}
     for kind in config.features:
         if kind == "embedding":
             found[kind] = patch_embeddings(embeddings, config)
         elif kind == "intensity":
-            found[kind] = intensity_statistics(rasters)
+            statistics = intensity_statistics(rasters)
+            places = np.stack([patch_places(foreground) for foreground in foregrounds])
+            weighted = places * np.float32(config.place_weight)
+            found[kind] = np.concatenate([statistics, weighted], -1) if config.place_weight else statistics
         else:
             raise ValueError(f"feature kind '{kind}' is unknown")
     return found
