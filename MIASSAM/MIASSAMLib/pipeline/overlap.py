@@ -115,15 +115,15 @@ class CarefulEncoder:
             try:
                 parts.append(self.model.encode(rasters[some], None if content_boxes is None else content_boxes[some]))
                 first += count
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self._give_way(count, error)
         return parts[0] if len(parts) == 1 else torch.cat([part.to(self.model.device) for part in parts])
 
-    def _give_way(self, count: int, error: RuntimeError) -> None:
+    def _give_way(self, count: int, error: Exception) -> None:
         """Choose what to do with less memory: half the batch, then the CPU, then give up."""
-        _release_memory(self.model.device)
+        release_memory()
         if count > 1:
             self.largest_batch = count // 2
             self._notice(f"{self.model.device} ran out of memory with {count} slices; going on with {count // 2}")
@@ -139,18 +139,18 @@ class CarefulEncoder:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch means that memory ran out, on any device."""
+    """Tell whether an error of torch means that memory ran out, on the host or any device."""
     import torch
 
     words = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(word in words for word in _MEMORY_WORDS)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in words for word in _MEMORY_WORDS)
 
 
-def _release_memory(device: str) -> None:
-    """Hand cached blocks back, so that the smaller batch finds room."""
+def release_memory() -> None:
+    """Hand a GPU's cached blocks back, so that the smaller batch finds room."""
     import torch
 
-    if device.startswith("cuda"):
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    elif device.startswith("mps"):
+    if torch.backends.mps.is_available():
         torch.mps.empty_cache()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config, preset
+from ..embedding_cache import EmbeddingCache
 from ..errors import InputError, UsageError
 from ..memory_bank import MemoryBank
 from ..pipeline import Preprocessing, SegmentOptions
@@ -32,6 +33,7 @@ class Engine:
         self._models: dict[str, SamModel] = {}
         self._banks: dict[str, MemoryBank] = {}
         self._sessions: dict[tuple[str, ...], WarmSegmenter] = {}
+        self._embeddings = EmbeddingCache()
 
     def load_model(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Load a model and say what it runs on."""
@@ -120,7 +122,9 @@ class Engine:
             if bank is not None:
                 bank.check_fits(config.to_dict(), model.name, model.digest)
             self._forget_sessions(keep=identity[0])
-            self._sessions[identity] = WarmSegmenter(model, bank, config, preprocessing, self._volumes[key])
+            self._sessions[identity] = WarmSegmenter(
+                model, bank, config, preprocessing, self._volumes[key], self._embeddings
+            )
         return self._sessions[identity]
 
     def _model(self, arguments: Arguments, call: Call) -> SamModel:
@@ -146,6 +150,8 @@ class Engine:
         kept = {
             name: each for name, each in self._sessions.items() if name[0] != key and (not keep or name[0] == keep)
         }
+        for name in self._sessions.keys() - kept.keys():
+            self._sessions[name].forget()
         self._sessions = kept
 
 

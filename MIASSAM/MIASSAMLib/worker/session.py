@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
+from ..arrays import FloatArray
 from ..config import Config
-from ..pipeline import EncodedSlice, PreparedVolume, Preprocessing, Segmenter, SliceMap
+from ..embedding_cache import EmbeddingCache, embedding_key
+from ..pipeline import EncodedSlice, PreparedVolume, Preprocessing, Segmenter, SliceMap, extract_features
 from ..protocols import PatchSearcher, SamModel
 from ..volume import Volume
-
-MEMORY_BYTES = 3 * 2**30
-"""Embeddings kept warm per session; slices beyond it are encoded again when they are asked for."""
 
 
 class WarmSegmenter(Segmenter):
     """A segmenter of one volume that remembers image embeddings and maps.
 
-    `n_encoded` counts the slices that went through the encoder.
+    Embeddings are kept in half precision in a cache that sessions share; those it had to give up are
+    encoded again when they are asked for. `n_encoded` counts the slices that went through the encoder.
     """
 
     def __init__(
@@ -26,14 +27,16 @@ class WarmSegmenter(Segmenter):
         config: Config,
         preprocessing: Preprocessing,
         volume: Volume,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         super().__init__(model, bank, config, preprocessing)
         self.volume = volume
         self.n_encoded = 0
         self._prepared: PreparedVolume | None = None
-        self._encoded: dict[int, EncodedSlice] = {}
+        self._cache = EmbeddingCache() if cache is None else cache
+        words = json.dumps([preprocessing.to_dict(), volume.modality, config.detour_px], sort_keys=True)
+        self._key = embedding_key(volume.voxels_kji, str(volume.ijk_to_ras.tolist()), words, model.digest)
         self._maps: dict[int, SliceMap] = {}
-        self._bytes = 0
 
     def prepare(self, volume: Volume) -> PreparedVolume:
         """Prepare the session's volume once."""
@@ -45,13 +48,15 @@ class WarmSegmenter(Segmenter):
 
     def encode(self, prepared: PreparedVolume, indexes: Sequence[int], batch: int = 0) -> Iterator[EncodedSlice]:
         """Encode the slices not yet known, and return all in order."""
-        missing = iter(())  # type: Iterator[EncodedSlice]
-        unknown = [index for index in indexes if index not in self._encoded]
-        if unknown:
-            missing = super().encode(prepared, unknown, batch)
+        unknown = [index for index in indexes if (self._key, index) not in self._cache]
+        missing = super().encode(prepared, unknown, batch)
+        is_unknown = set(unknown)
         for index in indexes:
-            known = self._encoded.get(index)
-            yield known if known is not None else self._remember(next(missing))
+            known = None if index in is_unknown else self._recall(prepared, index)
+            if known is None:
+                source = missing if index in is_unknown else super().encode(prepared, [index])
+                known = self._remember(next(source))
+            yield known
 
     def map(self, encoded: EncodedSlice) -> SliceMap:
         """Score a slice against the bank, once."""
@@ -61,14 +66,33 @@ class WarmSegmenter(Segmenter):
 
     def forget(self) -> None:
         """Drop what is kept warm, to free memory."""
-        self._encoded.clear()
+        self._cache.drop(self._key)
         self._maps.clear()
-        self._bytes = 0
 
     def _remember(self, encoded: EncodedSlice) -> EncodedSlice:
         self.n_encoded += 1
-        size = encoded.embedding.element_size() * encoded.embedding.nelement()
-        if self._bytes + size <= MEMORY_BYTES:
-            self._encoded[encoded.index] = encoded
-            self._bytes += size
+        self._cache.put(self._key, encoded.index, encoded.embedding)
         return encoded
+
+    def _recall(self, prepared: PreparedVolume, index: int) -> EncodedSlice | None:
+        half = self._cache.get(self._key, index)
+        if half is None:
+            return None
+        embedding = half.to(self.model.device).float()
+        features = _FeaturesOnDemand(self, prepared, index, embedding)
+        return EncodedSlice(index, embedding, features, prepared.foreground_map(index))
+
+
+class _FeaturesOnDemand(dict[str, FloatArray]):
+    """Patch features of a recalled slice, extracted when a map asks for them; decoding needs none."""
+
+    def __init__(self, session: WarmSegmenter, prepared: PreparedVolume, index: int, embedding: object) -> None:
+        super().__init__()
+        self._wanted = (session, prepared, index, embedding)
+
+    def __missing__(self, kind: str) -> FloatArray:
+        session, prepared, index, embedding = self._wanted
+        rasters = prepared.rasters([index], session.model.input_px, session.config)
+        found = extract_features(embedding[None], rasters, session.config)  # type: ignore[index]
+        self.update({name: rows[0] for name, rows in found.items()})
+        return self[kind]
