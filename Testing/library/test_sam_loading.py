@@ -1,5 +1,8 @@
 """Checkpoints are accepted and refused by name, digest, keys and shapes; a ViT-B runs one real slice."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +126,20 @@ def test_model_that_was_not_fetched_says_how_to_fetch_it(tmp_path, monkeypatch) 
 def test_unknown_names_and_devices_are_usage_errors(name, device) -> None:
     with pytest.raises(UsageError):
         load_model(name, None, device)
+
+
+START = """
+import sys
+from MIASSAMLib.sam import load_model
+model = load_model("embedded", None, "cpu")
+assert "torchvision" not in sys.modules, "torchvision costs a second of every start"
+from segment_anything import SamPredictor, sam_model_registry
+from segment_anything.modeling import Sam
+assert isinstance(model.sam, Sam) and SamPredictor(model.sam) and "vit_b" in sam_model_registry
+"""
+
+
+def test_start_leaves_torchvision_alone_and_segment_anything_whole() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(registry.__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

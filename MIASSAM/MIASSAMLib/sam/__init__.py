@@ -36,6 +36,9 @@ def load_model(
         UsageError: unknown name or device.
         CheckpointError: the file is missing, damaged, or of another architecture.
     """
+    from .light_import import prepare_segment_anything
+
+    prepare_segment_anything()
     from .loading import load_model_now
 
     return load_model_now(name, checkpoint, device, options)

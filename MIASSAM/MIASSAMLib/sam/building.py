@@ -15,7 +15,7 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 def empty_sam(architecture: str) -> Any:
     """Return segment-anything's Sam of an architecture, its weights without storage ("meta")."""
-    from segment_anything import sam_model_registry
+    from segment_anything.build_sam import sam_model_registry
 
     with torch.device("meta"):
         return sam_model_registry[architecture]()
