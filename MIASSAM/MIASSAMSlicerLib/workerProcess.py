@@ -79,7 +79,7 @@ class ProcessWorker:
         process.start(program, arguments)
 
     def _write(self, data):
-        self._process.write(qt.QByteArray(data))
+        self._process.write(data)
 
     def _onOutput(self):
         if self._process is not None:

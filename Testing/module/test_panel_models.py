@@ -45,3 +45,33 @@ def test_a_checkpoint_file_is_asked_for(ready):
     ready.ui.checkpointLineEdit.text = "/models/medsam.pth"
     assert ready.ui.segmentButton.enabled
     assert ready.actions.run().model == {"name": "auto", "device": "auto", "checkpoint": "/models/medsam.pth"}
+
+
+def test_edit_opens_the_segment_editor_on_the_result(segmented, monkeypatch):
+    chosen = {}
+
+    class Editor:
+        def setSegmentationNode(self, node):
+            chosen["segmentation"] = node
+
+        def setSourceVolumeNode(self, node):
+            chosen["volume"] = node
+
+    class Representation:
+        editor = Editor()
+
+        def widgetRepresentation(self):
+            return self
+
+        def self(self):
+            return self
+
+    monkeypatch.setattr(slicer.util, "selectModule", lambda name: chosen.update(module=name))
+    monkeypatch.setattr(slicer.modules, "segmenteditor", Representation(), raising=False)
+    segmented.ui.editButton.click()
+    results = segmented.results
+    assert chosen == {
+        "module": "SegmentEditor",
+        "segmentation": results.segmentation,
+        "volume": results.inputVolume,
+    }
