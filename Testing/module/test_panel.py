@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import slicer
-from slicer_host.events import BlockMeter, settle, waitFor
+from slicer_host.events import BlockMeter, overbooked, settle, waitFor
 
 from .conftest import addVolume, spots
 from .test_logic import editFirstSegment, segmentVoxels
@@ -87,7 +87,7 @@ def test_the_button_cancels_and_nothing_is_left(ready, monkeypatch):
     start = time.monotonic()
     ready.ui.segmentButton.click()
     waitFor(lambda: not ready.jobs.isBusy)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < overbooked(2.0)
     assert ready.ui.segmentButton.text == "Segment anomalies"
     assert ready.ui.statusLabel.text == "Stopped. Nothing was changed."
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
@@ -95,7 +95,7 @@ def test_the_button_cancels_and_nothing_is_left(ready, monkeypatch):
 
 
 def test_a_worker_that_does_not_hear_is_ended_within_two_seconds(ready, monkeypatch):
-    monkeypatch.setenv("FAKE_WORKER_SECONDS", "20")
+    monkeypatch.setenv("FAKE_WORKER_SECONDS", "200")
     ready.ui.segmentButton.click()
     waitFor(lambda: ready.jobs.worker.processId and ready.jobs._open.get("keys"))
     settle(0.3)
@@ -103,7 +103,7 @@ def test_a_worker_that_does_not_hear_is_ended_within_two_seconds(ready, monkeypa
     start = time.monotonic()
     ready.ui.segmentButton.click()
     waitFor(lambda: not ready.jobs.isBusy)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < overbooked(2.0)
     assert not folder.exists()
     assert not _isAlive(process)
 
@@ -117,7 +117,7 @@ def _isAlive(process):
 
 
 def test_a_worker_that_dies_is_reported_and_started_anew(ready, quietDialogs, monkeypatch):
-    monkeypatch.setenv("FAKE_WORKER_SECONDS", "20")
+    monkeypatch.setenv("FAKE_WORKER_SECONDS", "200")
     ready.ui.segmentButton.click()
     waitFor(lambda: ready.jobs._open.get("keys"))
     os.kill(ready.jobs.worker.processId, 9)

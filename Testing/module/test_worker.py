@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from slicer_host.events import overbooked
 
 from .conftest import FAKE_WORKER, MODULE_FOLDER
 
@@ -31,7 +32,7 @@ def answers(process, count):
 
 def test_the_worker_ends_when_slicer_is_gone(tmp_path, monkeypatch):
     """Even in the middle of a step that hears nothing, and it removes the exchange folder."""
-    monkeypatch.setenv("FAKE_WORKER_SECONDS", "30")
+    monkeypatch.setenv("FAKE_WORKER_SECONDS", "300")
     folder = tmp_path / "exchange"
     folder.mkdir()
     np.save(folder / "volume.npy", np.zeros((3, 4, 5), np.float32))
@@ -41,8 +42,8 @@ def test_the_worker_ends_when_slicer_is_gone(tmp_path, monkeypatch):
     assert [answer["kind"] for answer in answers(process, 2)] == ["ready", "result"]
     begin = time.monotonic()
     process.stdin.close()
-    assert process.wait(timeout=10) == 0
-    assert time.monotonic() - begin < 10
+    assert process.wait(timeout=100) == 0
+    assert time.monotonic() - begin < overbooked(2.0)
     assert not folder.exists()
 
 
@@ -55,7 +56,7 @@ def test_the_real_worker_answers_before_torch_is_loaded(tmp_path):
     maps = Path(f"/proc/{process.pid}/maps")
     loaded = maps.read_text() if maps.exists() else ""
     process.stdin.close()
-    process.wait(timeout=10)
+    process.wait(timeout=100)
     assert ready == {"kind": "ready", "protocol": 1}
     assert "libtorch" not in loaded and "faiss" not in loaded
 
