@@ -25,10 +25,15 @@ class ResultsTable:
         )
         self._table.setRowCount(len(self._rows))
         for number, (index, finding) in enumerate(self._rows):
-            values = (str(index), str(finding["lesion"]), f"{finding['score']:.2f}", f"{finding['area_mm2']:.0f}")
+            values = (str(index), str(finding["lesion"]), f"{finding['score']:.2f}", areaText(finding["area_mm2"]))
             for column, text in enumerate(values):
                 self._table.setItem(number, column, qt.QTableWidgetItem(text))
 
     def _onCellClicked(self, row, _column):
         if 0 <= row < len(self._rows):
             self._onChosen(*self._rows[row])
+
+
+def areaText(areaMm2):
+    """Write an area with as many digits as are worth reading; in OCT it is far below 1."""
+    return f"{areaMm2:.0f}" if areaMm2 >= 10 else f"{areaMm2:.2g}"

@@ -145,6 +145,8 @@ def summaryOf(record):
     found = [result for result in record["slices"] if result["findings"]]
     if not found:
         return _("No anomaly found in {count} slices.").format(count=len(record["slices"]))
+    if record["n_lesions"] == 1:
+        return _("One anomaly on {found} of {count} slices.").format(found=len(found), count=len(record["slices"]))
     return _("{lesions} anomalies on {found} of {count} slices.").format(
         lesions=record["n_lesions"], found=len(found), count=len(record["slices"])
     )

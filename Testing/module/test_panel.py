@@ -42,6 +42,7 @@ def test_a_click_segments_and_ranks_the_slices(ready):
     assert ready.ui.statusLabel.text == "2 anomalies on 2 of 6 slices."
     rows = [[ready.ui.resultsTable.item(row, column).text() for column in range(3)] for row in range(3)]
     assert rows == [["3", "2", "11.00"], ["2", "1", "10.00"], ["3", "1", "10.00"]]
+    assert ready.ui.resultsTable.item(0, 3).text() == "30"
     assert ready.ui.deviceInUseLabel.text == "used: cpu"
     assert ready.ui.editButton.enabled and not ready.ui.undoButton.enabled
 
@@ -264,3 +265,12 @@ def test_reload_forgets_the_packages(host, ready, monkeypatch):
     forgotten = [name for name in kept if name not in sys.modules]
     sys.modules.update(kept)
     assert "MIASSAMSlicerLib.logic" in forgotten and "MIASSAMLib.worker" in forgotten
+
+
+def test_words_and_numbers_read_well(script):
+    from MIASSAMSlicerLib.resultsTable import areaText
+    from MIASSAMSlicerLib.runs import summaryOf
+
+    assert [areaText(area) for area in (696.8, 9.96, 0.0234)] == ["697", "10", "0.023"]
+    found = {"n_lesions": 1, "slices": [{"findings": [{}]}, {"findings": []}]}
+    assert summaryOf(found) == "One anomaly on 1 of 2 slices."
