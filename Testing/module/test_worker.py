@@ -120,3 +120,13 @@ def test_numbers_that_json_does_not_know_become_none():
     from MIASSAMLib.worker.answers import jsonable
 
     assert jsonable({"a": np.float32("nan"), "b": (np.int64(3), float("inf"))}) == {"a": None, "b": [3, None]}
+
+
+def test_embeddings_that_spill_to_disk_go_with_the_exchange_folder(tmp_path):
+    import torch
+    from MIASSAMLib.worker.engine import Engine
+
+    engine = Engine(tmp_path)
+    engine._embeddings._memory_bytes = 0
+    engine._embeddings.put("volume", 0, torch.zeros(256, 64, 64))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()], "it lies in the folder that is removed at the end"

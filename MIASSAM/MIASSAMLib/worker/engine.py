@@ -28,12 +28,13 @@ Arguments = Mapping[str, Any]
 class Engine:
     """Holds the model, the bank and the open volumes between requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """Keep what spills to disk in `folder`, which goes with the process however it ends."""
         self._volumes: dict[str, Volume] = {}
         self._models: dict[str, SamModel] = {}
         self._banks: dict[str, MemoryBank] = {}
         self._sessions: dict[tuple[str, ...], WarmSegmenter] = {}
-        self._embeddings = EmbeddingCache()
+        self._embeddings = EmbeddingCache(folder=folder)
 
     def load_model(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Load a model and say what it runs on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..arrays import AnyArray
@@ -20,6 +21,11 @@ class Call:
 
     def __init__(self, channel: Channel, request: int) -> None:
         self._channel, self._request = channel, request
+
+    @property
+    def folder(self) -> Path:
+        """The exchange folder; it is removed when either side ends."""
+        return self._channel.folder
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Report progress.

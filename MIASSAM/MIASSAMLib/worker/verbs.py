@@ -39,7 +39,7 @@ class Verbs:
             if self._engine is None:
                 from .engine import Engine
 
-                self._engine = Engine()
+                self._engine = Engine(call.folder)
             answer: dict[str, Any] = getattr(self._engine, name)(arguments, call)
             return answer
 
