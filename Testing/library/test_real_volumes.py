@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from library.mrml_reading import read_segmentation_node, read_volume_node, segment_points_ras
 from MIASSAMLib.cli.main import main
 from MIASSAMLib.volume_io import read_volume
@@ -54,7 +53,8 @@ def test_record_covers_the_slices_asked_for_and_points_into_them(output):
 
 def test_outputs_lie_on_the_patient_in_slicer(output):
     pytest.importorskip("slicer", reason="slicer-core is not installed (requirements-test.txt)")
-    image, heat = read_volume_node(DATA / "brain1_image.nrrd"), read_volume_node(output / "brain1_image_anomaly.nii.gz")
+    image = read_volume_node(DATA / "brain1_image.nrrd")
+    heat = read_volume_node(output / "brain1_image_anomaly.nii.gz")
     np.testing.assert_allclose(heat.ijk_to_ras, image.ijk_to_ras, atol=1e-3)
     assert heat.voxels_kji.shape == image.voxels_kji.shape
     volume = read_volume(DATA / "brain1_image.nrrd")
