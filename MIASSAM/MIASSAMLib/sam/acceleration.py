@@ -48,7 +48,8 @@ def accelerate(model: Accelerated, options: RunOptions) -> None:
             restore()
             _rewrite(model, torch.float32)
     if options.compile:
-        model.sam.image_encoder.compile()
+        encoder = model.sam.image_encoder
+        getattr(encoder, "grey", encoder).compile()
 
 
 def _measure(model: Accelerated, dtype: torch.dtype) -> float:

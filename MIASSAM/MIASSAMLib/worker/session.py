@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..arrays import FloatArray
 from ..config import Config
@@ -86,13 +87,14 @@ class WarmSegmenter(Segmenter):
 class _FeaturesOnDemand(dict[str, FloatArray]):
     """Patch features of a recalled slice, extracted when a map asks for them; decoding needs none."""
 
-    def __init__(self, session: WarmSegmenter, prepared: PreparedVolume, index: int, embedding: object) -> None:
+    def __init__(self, session: WarmSegmenter, prepared: PreparedVolume, index: int, embedding: Any) -> None:
         super().__init__()
         self._wanted = (session, prepared, index, embedding)
 
     def __missing__(self, kind: str) -> FloatArray:
         session, prepared, index, embedding = self._wanted
         rasters = prepared.rasters([index], session.model.input_px, session.config)
-        found = extract_features(embedding[None], rasters, session.config)  # type: ignore[index]
+        foregrounds = [prepared.foreground_map(index)]
+        found = extract_features(embedding[None], rasters, foregrounds, session.config)
         self.update({name: rows[0] for name, rows in found.items()})
         return self[kind]
