@@ -21,7 +21,7 @@ def test_synthetic_rows_are_low_rank_seeded_and_differ_by_volume():
 
 
 def test_volumes_stop_at_the_wanted_number_of_rows():
-    sizes = [len(rows) for _, rows in RowModel(dimension=8).volumes(40_000)]
+    sizes = [len(rows) for _, rows in RowModel().volumes(40_000)]
     assert sizes == [32_768, 7_232]
 
 
