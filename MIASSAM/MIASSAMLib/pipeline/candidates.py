@@ -165,17 +165,23 @@ def cluster_finding(
 
 
 def _candidates(decoded: Decoded, names: Sequence[str], target: FloatArray, cluster: BoolArray) -> list[Candidate]:
-    return [
-        Candidate(
-            decoded.low_res_logits[row, column],
-            float(decoded.predicted_iou[row, column]),
-            agreement(decoded.low_res_logits[row, column] > 0, target, cluster),
-            name,
-            str(column + 1),
-        )
-        for row, name in enumerate(names)
-        for column in range(3)
-    ]
+    found = []
+    for row, name in enumerate(names):
+        for column in range(3):
+            logits = keep_touching(decoded.low_res_logits[row, column], cluster)
+            iou = float(decoded.predicted_iou[row, column])
+            found.append(Candidate(logits, iou, agreement(logits > 0, target, cluster), name, str(column + 1)))
+    return found
+
+
+def keep_touching(logits: FloatArray, cluster: BoolArray) -> FloatArray:
+    """Return logits without the parts of the mask that do not touch the cluster: specks and other organs."""
+    parts, count = ndimage.label(logits > 0)
+    if count < 2:
+        return logits
+    touching = np.zeros(count + 1, bool)
+    touching[np.unique(parts[cluster])] = True
+    return np.where(touching[parts] | (parts == 0), logits, -np.abs(logits))
 
 
 def _box(values: FloatArray, cluster: BoolArray, level: float) -> FloatArray:

@@ -22,6 +22,8 @@ SUPPORT_MM = 20.0
 MAX_LOOKS = 3.0
 GROW_TAIL = 0.3
 """A cluster next to a lesion's joins it when at most this share of normal slices has one as heavy."""
+FADE = 0.12
+"""A slice on which a lesion falls below this share of its highest value lies beside the lesion."""
 SPECK_SPAN_MM = 4.0
 """A lesion seen over less than this, on one slice of several, is a speck unless it is rarer still."""
 SPECK_FACTOR = 0.1
@@ -34,11 +36,13 @@ class Cluster:
     Attributes:
         position: which map, counted along the slices looked at.
         mask: bool (256, 256).
+        peak: highest map value.
         tail: share of normal slices whose heaviest cluster is at least as high or heavy.
     """
 
     position: int
     mask: BoolArray
+    peak: float
     tail: float
 
 
@@ -50,7 +54,7 @@ def find_clusters(maps: Sequence[FloatArray], calibration: Calibration) -> list[
         for number, (peak, mass) in enumerate(zip(parts.peaks, parts.masses, strict=True), 1):
             tail = calibration.tail_probability(peak, mass)
             if tail <= GROW_TAIL:
-                found.append(Cluster(position, parts.labels == number, tail))
+                found.append(Cluster(position, parts.labels == number, float(peak), tail))
     return found
 
 
@@ -74,8 +78,14 @@ def link_lesions(clusters: Sequence[Cluster], seed: float, spacing_mm: float, n_
     for group in _overlapping(clusters):
         is_speck = len({c.position for c in group}) == 1 and n_slices > 1 and spacing_mm < SPECK_SPAN_MM
         if group_tail(group, spacing_mm) <= (seed * SPECK_FACTOR if is_speck else seed):
-            lesions.append(sorted(group, key=lambda cluster: cluster.position))
+            lesions.append(sorted(_core(group), key=lambda cluster: cluster.position))
     return sorted(lesions, key=lambda group: min(cluster.tail for cluster in group))
+
+
+def _core(group: Sequence[Cluster]) -> list[Cluster]:
+    """Return the clusters of a group that belong to the lesion rather than to its faint surroundings."""
+    least = FADE * max(cluster.peak for cluster in group)
+    return [cluster for cluster in group if cluster.peak >= least]
 
 
 def group_tail(group: Sequence[Cluster], spacing_mm: float) -> float:

@@ -144,7 +144,7 @@ def _top_cluster(values: FloatArray, position: int) -> Cluster:
     low = float(values[values > OUTSIDE].mean())
     labels, _ = ndimage.label(values >= low + 0.5 * (peak - low))
     y, x = np.unravel_index(int(np.argmax(values)), values.shape)
-    return Cluster(position, labels == labels[y, x], 1.0)
+    return Cluster(position, labels == labels[y, x], peak, 1.0)
 
 
 def _decode(
