@@ -17,7 +17,7 @@ from .volumes import ijkFromWorld, worldFromIjk
 
 SMALL_BANK = {"seeds": [101, 102], "every": 4}
 """Enough normal slices for a test, few enough for a minute."""
-SLICES = (15, 25)
+SLICES = (7, 15)
 LEAST_DICE = 0.6
 LEAST_SHARE_IN_LESION = 0.75
 

@@ -13,7 +13,7 @@ from .conftest import MODULE_FOLDER
 from .test_corrections import drag, voxelsOf, waitUntilDone
 from .test_logic import linearTransform, turned
 
-SLICES = (15, 23)
+SLICES = (7, 14)
 
 
 @pytest.fixture(scope="module")
