@@ -6,7 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from . import runs
-from .errors import ModuleError
+from .errors import ModuleError, RunCancelled
 from .workerProcess import ProcessWorker
 
 
@@ -80,6 +80,11 @@ class Jobs:
         self._whenOpen(results.inputVolume, key, ask, onFailure)
 
     def _write(self, volumeNode, run, session, answer, editedSegments, onResults, onFailure):
+        if self._isCancelled or volumeNode.GetScene() is None:  # the answer was faster than the wish to stop
+            for name in (answer["heat"], answer["labels"]):
+                session.takeArray(name)
+            onFailure(RunCancelled(_("Stopped. Nothing was changed.")))
+            return
         try:
             results = runs.applySegmentation(volumeNode, run, session, answer, editedSegments)
         except ModuleError as error:
@@ -100,7 +105,10 @@ class Jobs:
         def opened(_answer):
             (Path(session.folder) / arguments["array"]).unlink(missing_ok=True)
             keys.add(key)
-            then()
+            if isJob and self._isCancelled:
+                onFailure(RunCancelled(_("Stopped. Nothing was changed.")))
+            else:
+                then()
 
         if isJob:
             self.start("open_volume", arguments, opened, onFailure)

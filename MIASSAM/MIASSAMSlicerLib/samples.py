@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
+from MIASSAMLib import __version__ as libraryVersion
 from slicer.i18n import tr as _
 
 from . import banks
@@ -53,12 +54,17 @@ def startLoading(jobs, sample, onLoaded, onFailure):
 
     def volumeMade(answer):
         node = addSample(sample, jobs.worker.session, answer)
-        if (sample.bankPath / "manifest.json").is_file():
+        if hasCurrentBank(sample):
             onLoaded(node, str(sample.bankPath))
             return
         jobs.start("build_sample_bank", bankArguments(sample), lambda made: onLoaded(node, made["path"]), onFailure)
 
     jobs.start("make_sample", sample.arguments, volumeMade, onFailure)
+
+
+def hasCurrentBank(sample):
+    """Tell whether the sample's bank is there and was built by this version of the library."""
+    return banks.readManifest(sample.bankPath).get("draft", {}).get("code_version") == libraryVersion
 
 
 def bankArguments(sample):
@@ -73,7 +79,7 @@ def loadSample(worker, sample):
 
 def ensureSampleBank(worker, sample, progress=None):
     """Return the bank of a sample in a script; it is built the first time."""
-    if not (sample.bankPath / "manifest.json").is_file():
+    if not hasCurrentBank(sample):
         worker.call("build_sample_bank", bankArguments(sample), progress)
     return str(sample.bankPath)
 

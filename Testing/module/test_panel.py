@@ -238,6 +238,20 @@ def test_closing_the_scene_during_a_run_leaves_nothing(ready, monkeypatch):
     assert not slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
 
 
+@pytest.mark.parametrize("step", ["sending the volume", "segmenting"])
+def test_an_answer_that_overtakes_the_cancel_is_dropped(ready, monkeypatch, step):
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    monkeypatch.setattr(ready.jobs.worker, "cancel", lambda number: None)
+    ready.ui.segmentButton.click()
+    if step == "segmenting":
+        waitFor(lambda: ready.jobs._open["keys"])
+    ready.ui.segmentButton.click()
+    waitFor(lambda: ready.ui.statusLabel.text == "Stopped. Nothing was changed.")
+    settle()
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert not list(ready.jobs.worker.session.folder.glob("*.npy"))
+
+
 def test_deleting_a_result_node_is_survived(ready):
     segment(ready)
     slicer.mrmlScene.RemoveNode(ready.results.heat)

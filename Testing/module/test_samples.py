@@ -44,3 +44,18 @@ def test_slicer_5_10_has_no_categories(script, scene, monkeypatch):
     slicer.modules.__dict__.pop("sampleDataSources", None)
     registerSampleData()
     assert len(slicer.modules.sampleDataSources[CATEGORY]) == 3
+
+
+def test_a_bank_of_another_version_is_built_anew(script, tmp_path, monkeypatch):
+    import json
+
+    from MIASSAMLib import __version__
+    from MIASSAMSlicerLib import samples
+
+    monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path))
+    sample = samples.SAMPLES[0]
+    assert not samples.hasCurrentBank(sample)
+    sample.bankPath.mkdir(parents=True)
+    for version, isCurrent in (("0.0.1", False), (__version__, True)):
+        (sample.bankPath / "manifest.json").write_text(json.dumps({"draft": {"code_version": version}}))
+        assert samples.hasCurrentBank(sample) == isCurrent
