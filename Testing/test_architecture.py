@@ -15,7 +15,9 @@ SLICER = {"slicer", "qt", "ctk", "vtk"}
 WALLS = {
     "faiss": {"memory_bank", "benchmarking"},
     "segment_anything": {"sam", "benchmarking"},
-    "torch": {"sam", "slice_image", "patches", "memory_bank", "pipeline", "embedding_cache", "benchmarking", "protocols.py"},
+    "torch": {
+        "sam", "slice_image", "patches", "memory_bank", "pipeline", "embedding_cache", "benchmarking", "protocols.py",
+    },
     "SimpleITK": {"volume_io"},
     "nibabel": {"volume_io"},
     "slicerio": {"volume_io"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from MIASSAMLib.build import BuildOptions, BuildSource, build_bank
 from MIASSAMLib.config import preset
 from MIASSAMLib.memory_bank import MemoryBank

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from MIASSAMLib.config import preset
 from MIASSAMLib.phantoms import default_grid, make_phantom, vary
 from MIASSAMLib.pipeline import Segmenter, SegmentOptions

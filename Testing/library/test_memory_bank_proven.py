@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from MIASSAMLib.memory_bank.flat import flat_searcher_of
 from MIASSAMLib.memory_bank.proven import Projection, ShortRows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from MIASSAMLib.slice_image import frame_to_native, map_to_frame_xy, native_to_map, render_raster
 from MIASSAMLib.volume import SliceFrame
 

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-
 from MIASSAMLib.errors import InputError, UsageError
 from MIASSAMLib.volume import SlicePlane, Volume
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.volume import Volume, foreground_mask, measure_window
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from MIASSAMLib.anomaly_map import anomaly_map, patch_scores
 from MIASSAMLib.config import preset
 from MIASSAMLib.memory_bank import ManifestDraft, MemoryBank

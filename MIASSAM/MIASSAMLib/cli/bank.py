@@ -251,7 +251,8 @@ def print_info(path: Path, as_json: bool) -> None:
         say(json.dumps(info, indent=1))
         return
     say(
-        f"{info['path']}: {info['n_slices']} normal slices of {info['n_sources']} volume(s), {info['n_bytes'] / 1e6:.1f} MB"
+        f"{info['path']}: {info['n_slices']} normal slices of {info['n_sources']} volume(s), "
+        f"{info['n_bytes'] / 1e6:.1f} MB"
     )
     say(f"  preset {info['preset']}, model {info['model']} ({info['model_digest'][:6]})")
     if words := f"{info['modality']} {info['anatomy']}".strip():

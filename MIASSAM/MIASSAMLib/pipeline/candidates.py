@@ -132,7 +132,8 @@ def cluster_finding(
     candidates, point = decode_candidates(model, embedding, values, cluster, level, prompt)
     best = choose(candidates, mask)
     why = tuple(
-        f"{item.prompt}, mask {item.mask_index}: agreement {item.agreement:.2f}, predicted IoU {item.predicted_iou:.2f}"
+        f"{item.prompt}, mask {item.mask_index}: agreement {item.agreement:.2f}, "
+        f"predicted IoU {item.predicted_iou:.2f}"
         for item in sorted(candidates, key=lambda item: -item.agreement)[:4]
     )
     same_prompt = [item for item in candidates if item.prompt == best.prompt]

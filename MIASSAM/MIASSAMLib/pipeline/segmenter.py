@@ -144,7 +144,8 @@ class Segmenter:
         inside = (points >= -0.5).all() and (points[:, 0] < columns - 0.5).all() and (points[:, 1] < rows - 0.5).all()
         if not inside or not len(points):
             raise InputError(
-                f"points {np.round(points, 1).tolist()} must lie within the slice of {columns} x {rows} pixels; move them inside"
+                f"points {np.round(points, 1).tolist()} must lie within the slice of {columns} x {rows} pixels; "
+                "move them inside"
             )
         placed = user_prompts(prepared.frame.to_frame_xy(points), labels)
         return decode_finding(self.model, encoded, placed, prepared, mask)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
+from torch import Tensor
+
 from MIASSAMLib.errors import CheckpointError
 from MIASSAMLib.sam.embedded import fast_decode
 from MIASSAMLib.sam.embedded.encoder import EMBEDDING_DIM, INPUT_PX, FrameEncoder
 from MIASSAMLib.sam.embedded.prompt_encoder import ClickPromptEncoder
 from MIASSAMLib.sam.state_dict import UnsafeFileError
-from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
-from torch import Tensor
 
 WEIGHTS_PATH = Path(__file__).parent / "weights" / "embedded.pt"
 CARD_PATH = WEIGHTS_PATH.with_suffix(".json")
