@@ -24,7 +24,7 @@ ONE_RUN = Effort(runs=1, budget_s=0.0, least=1, warm_up=False)
 def test_ways_are_timed_in_turns_until_the_budget_is_spent() -> None:
     calls = []
     ways = {name: lambda name=name: calls.append(name) or time.sleep(0.02) for name in ("a", "b")}
-    times = race(ways, Effort(runs=100, budget_s=0.1, least=2, warm_up=False))
+    times = race(ways, Effort(runs=100, budget_s=0.1, least=2, warm_up=False), "cpu")
     assert calls[:4] == ["a", "b", "a", "b"] and 2 <= len(times["a"]) == len(times["b"]) < 10
     assert min(times["a"]) >= 0.02
 

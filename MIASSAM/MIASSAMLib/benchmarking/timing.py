@@ -12,6 +12,8 @@ import torch
 _LONG_S = 5.0
 """A first run longer than this is no warm-up: setting up is lost in it."""
 
+_PATIENCE = 4
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -19,7 +21,8 @@ class Effort:
 
     Attributes:
         runs: most runs of each way.
-        budget_s: no further round starts after this time; every way has run at least `least`.
+        budget_s: no further round starts after this time once every way has run `least` times;
+            after four times this time one run of each is enough.
         least: fewest runs of each way.
         warm_up: run each way once before, uncounted unless it took over `_LONG_S`.
         clock: "wall", or "cpu" for the processor time of this process and its children, which a
@@ -45,7 +48,8 @@ def race(ways: Mapping[str, Callable[[], object]], effort: Effort, device: str =
             first = seconds(way, device, effort.clock)
             times[name] += [first] if first > _LONG_S else []
     for done in range(effort.runs):
-        if done >= effort.least and time.perf_counter() - start > effort.budget_s:
+        spent = time.perf_counter() - start
+        if done >= effort.least and spent > effort.budget_s or done and spent > _PATIENCE * effort.budget_s:
             break
         for name, way in ways.items():
             if len(times[name]) <= done:
