@@ -62,10 +62,11 @@ def growth_rows(subject: Subject, effort: Effort, is_quick: bool) -> Iterator[Ro
 
 
 def spread_rows(rows: FloatArray, count: int) -> FloatArray:
-    """Return `count` rows like the given patch embeddings: copies with a little noise."""
+    """Return `count` rows like the given patch embeddings: each lies between two of them."""
     generator = np.random.default_rng(0)
-    spread = rows[generator.integers(0, len(rows), count)]
-    spread += 0.1 * rows.std(0) * generator.standard_normal(spread.shape, np.float32)
+    first, second = generator.integers(0, len(rows), (2, count))
+    share = generator.random((count, 1), np.float32)
+    spread: FloatArray = share * rows[first] + (1 - share) * rows[second]
     return spread
 
 

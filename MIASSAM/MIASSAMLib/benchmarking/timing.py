@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-_LONG_S = 5.0
+_LONG_S = 20.0
 """A first run longer than this is no warm-up: setting up is lost in it."""
 
 _PATIENCE = 4
