@@ -115,7 +115,7 @@ def feed(stage: Stage, seed: tuple[int, ...], n_processes: int = 1) -> Iterator[
     for worker in workers:
         worker.start()
     try:
-        yield (queue.get(timeout=300)[1] for _ in iter(int, 1))
+        yield (queue.get(timeout=3600)[1] for _ in iter(int, 1))
     finally:
         for worker in workers:
             worker.terminate()
