@@ -204,3 +204,12 @@ def test_the_whole_table_on_two_data_sets_in_both_layouts(tmp_path):
         assert (
             third["dice_slice"] > _find(ours, method="MIAS-SAM", preset="paper", prompt="cog", mask="2")["dice_slice"]
         )
+
+
+def test_no_preset_measures_brightness_alone(tmp_path, fake):
+    path = run_evaluation(_options(tmp_path / "out", write_cases(tmp_path), presets=()))
+    rows = json.loads(path.read_text())["rows"]
+    assert fake.n_encoded == 0
+    assert {row["method"].split(" ")[0] for row in rows} == {"brightness", "smoothed"}
+    assert not any(row["mask"] for row in rows)
+    assert _find(rows, method="brightness z > 2")["dice_slice"] == pytest.approx(1.0, abs=0.05)

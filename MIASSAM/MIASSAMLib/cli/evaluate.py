@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="test each group on a bank of the others' lesion-free slices",
     )
-    for name, choices in (("preset", tuple(PRESETS)), ("prompt", _PROMPTS), ("mask", _MASKS)):
-        parser.add_argument(
-            f"--{name}", nargs="+", choices=choices, default=list(choices), help="rows wanted; default all"
-        )
+    for name, choices in (("preset", (*PRESETS, "none")), ("prompt", _PROMPTS), ("mask", _MASKS)):
+        words = "; none = brightness alone" if name == "preset" else ""
+        wanted = [choice for choice in choices if choice != "none"]
+        parser.add_argument(f"--{name}", nargs="+", choices=choices, default=wanted, help=f"rows; default all{words}")
     add_model_arguments(parser)
     add_preprocessing_arguments(parser)
     parser.add_argument(
@@ -78,7 +78,7 @@ def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
         bmad=arguments.bmad,
         cases=arguments.cases,
         leave_one_group_out=arguments.leave_one_group_out,
-        presets=tuple(arguments.preset),
+        presets=() if "none" in arguments.preset else tuple(arguments.preset),
         prompts=tuple(arguments.prompt),
         masks=tuple(arguments.mask),
         model=arguments.model,

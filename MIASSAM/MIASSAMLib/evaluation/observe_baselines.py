@@ -30,9 +30,12 @@ from .row_keys import (
 )
 
 
-def observe_baselines(model: SamModel, view: CaseView, config: Config, progress: Progress = no_progress) -> CaseRecord:
+def observe_baselines(
+    model: SamModel | None, view: CaseView, config: Config, progress: Progress = no_progress
+) -> CaseRecord:
     """Return the record of the brightness baselines and of the decoder's ceilings.
 
+    model: None leaves the decoder's rows out.
     config: the paper's, for its point rule; the dense prompt is off, so that only the point speaks.
     """
     z = view.stack(robust_z(view.prepared.volume.voxels_kji, view.prepared.foreground_kji))
@@ -40,7 +43,8 @@ def observe_baselines(model: SamModel, view: CaseView, config: Config, progress:
     bright = (z > Z_LEVEL) & view.organ
     masks = {ROW_BRIGHT: bright, ROW_LARGEST: largest_component(bright)}
     masks[ROW_SMOOTHED] = (smooth > SMOOTHED_Z_LEVEL) & view.organ
-    masks[ROW_SMOOTHED_SAM], masks[ROW_TRUTH_SAM] = _decoded(model, view, config, smooth, progress)
+    if model is not None:
+        masks[ROW_SMOOTHED_SAM], masks[ROW_TRUTH_SAM] = _decoded(model, view, config, smooth, progress)
     maps = {BRIGHTNESS: z, SMOOTHED: smooth}
     return view.record(
         {name: view.map_record(values, [float(one.max()) for one in values]) for name, values in maps.items()},

@@ -20,7 +20,7 @@ class EvaluateOptions:
         output: folder of the results.
         bmad, cases: folder of BMAD, or a cases.csv; exactly one of them.
         leave_one_group_out: test each group on a bank of the others' lesion-free slices.
-        presets, prompts, masks: rows wanted, all combinations.
+        presets, prompts, masks: rows wanted, all combinations; no preset leaves brightness alone.
         model, checkpoint, device: as for `load_model`.
         binarize: which mask pixels of BMAD are anomalous.
         bank_step: only every n-th normal slice of a volume teaches the bank.

@@ -124,9 +124,9 @@ def _part(place: Workplace, data: DataSet, fold: Fold, name: str, config: Config
         "model": place.model.digest,
         "preprocessing": place.preprocessing(data).to_dict(),
         "rule": data.rule,
-        "rows": [place.options.prompts, place.options.masks] if name != BASELINES else [],
+        "rows": [place.options.prompts, place.options.masks] if name in PRESETS else [],
         "bank": [place.options.bank_step, *((case.name, case.stamp) for case in fold.sources)]
-        if name != BASELINES
+        if name in PRESETS
         else [],
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -152,9 +152,10 @@ def _score_preset(place: Workplace, data: DataSet, fold: Fold, config: Config) -
 
 def _score_baselines(place: Workplace, data: DataSet, fold: Fold) -> Part:
     config = PRESETS["published-code"]
-    part = _part(place, data, fold, BASELINES, config)
+    model = place.model if place.options.presets else None
+    part = _part(place, data, fold, BASELINES if model else f"{BASELINES} without decoder", config)
     for case in part.pending(place.failures):
-        _keep(place, part, case, lambda view: observe_baselines(place.model, view, config, place.progress))
+        _keep(place, part, case, lambda view: observe_baselines(model, view, config, place.progress))
     return part
 
 
