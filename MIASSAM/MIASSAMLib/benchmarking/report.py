@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ REPORT_FILE, PLOT_FILE = "benchmarks.md", "benchmarks.png"
 _COLUMNS = ("benchmark", "model", "device", "value", "plain way", "times better", "runs", "spread")
 _HEADER = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
 
+_LABEL_WIDTH = 52
 _CLOCKS = {"wall": "wall time", "cpu": "processor time on one thread, since the machine was busy"}
 
 
@@ -51,12 +53,14 @@ def draw_ratios(rows: Sequence[Row], path: Path) -> None:
     figure = Figure(figsize=(9, 0.6 + 0.35 * len(compared)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    labels = [f"{row.benchmark} [{row.model}]" if row.model else row.benchmark for row in compared]
+    names = [textwrap.shorten(row.benchmark, _LABEL_WIDTH, placeholder=" ...") for row in compared]
+    labels = [f"{name} [{row.model}]" if row.model else name for name, row in zip(names, compared)]
     bars = axes.barh(labels, [row.ratio or 0.0 for row in compared], color="#3a7ca5")
     axes.bar_label(bars, [f"{row.ratio:.1f}x  ({row.value:.0f} ms)" for row in compared], padding=3, fontsize=8)
     axes.axvline(1.0, color="gray", linewidth=1)
-    axes.set_xlabel("times faster than the plain way")
-    axes.margins(x=0.2)
+    axes.set_xlabel("times faster than the plain way (log)")
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, 8 * max(row.ratio or 1.0 for row in compared))
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=8)
     figure.savefig(path, dpi=120)
