@@ -35,6 +35,20 @@ def test_a_bad_ratio_is_refused_before_the_work(tmp_path, model):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_append_is_calibrated_against_the_older_rows_too(tmp_path):
+    slices = make_slices(3)
+    with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
+        writer.add("old", slices[0])
+        writer.finish()
+    with BankWriter(tmp_path / "a.bank", make_draft(), append=True) as writer:
+        writer.add("new1", slices[1])
+        writer.add("new2", slices[2])
+        assert [part.source for part in writer.parts()] == ["old", "new1", "new2"]
+        scores = writer.search_excluding("embedding", slices[1]["embedding"], [False, True, False])
+        left = np.concatenate([slices[0]["embedding"], slices[2]["embedding"]])
+        np.testing.assert_allclose(scores, brute_force(slices[1]["embedding"], left), rtol=1e-4)
+
+
 def test_a_running_build_searches_only_what_was_selected(tmp_path):
     slices = make_slices(4)
     rows = np.concatenate([one["embedding"] for one in slices])

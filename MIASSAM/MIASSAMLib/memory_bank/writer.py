@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
 from .files import FolderLock, disk_errors_in_words, write_text_atomically
-from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
+from .manifest import MANIFEST_NAME, ManifestDraft, SourceRecord, read_manifest, text_digest
 from .others import OtherRows
 from .publish import Finish, Selector, select_rows_of, sweep_finished
 from .spool import RowSpool
@@ -57,6 +59,7 @@ class BankWriter:
         self._lock = FolderLock(self.path.with_name(f"{self.path.name}.lock"))
         self._spool = RowSpool(self._building, lambda dimension: spool_dtype(compress, dimension))
         self._base: MemoryBank | None = None
+        self._old_names: frozenset[str] = frozenset()
         self._added: set[str] = set()
         self._kept: dict[str, AnyArray] = {}
         self._searched: dict[str, OtherRows] = {}
@@ -121,15 +124,22 @@ class BankWriter:
             self._searched.clear()
 
     def parts(self) -> list[StoredPart]:
-        """Return what this build has stored so far, in order."""
-        return [StoredPart(entry.source, _part_of(entry.key), entry.rows) for entry in self._spool.entries]
+        """Return what the bank will hold, in order: the sources it is appended to, then this build's parts."""
+        old = [StoredPart(source.name, None, source.n_patches) for source in self._old_sources()]
+        return old + [StoredPart(entry.source, _part_of(entry.key), entry.rows) for entry in self._spool.entries]
 
     def search_excluding(self, kind: str, queries: FloatArray, excluded: Sequence[bool]) -> FloatArray:
-        """Return squared distances (Q,) to the nearest row of this build outside the excluded parts.
+        """Return squared distances (Q,) to the nearest row outside the excluded parts.
 
-        excluded: one flag per entry of `parts`. Infinite where every part is excluded.
+        excluded: one flag per entry of `parts`, never set for the sources of an older version. Infinite
+        where every part is excluded.
         """
-        return self._others(kind).search(queries, [not flag for flag in excluded])
+        n_old = len(self._old_sources())
+        found = self._others(kind).search(queries, [not flag for flag in excluded[n_old:]])
+        return np.minimum(found, self._base.search(kind, queries)) if self._base else found
+
+    def _old_sources(self) -> tuple[SourceRecord, ...]:
+        return self._base.manifest.sources if self._base else ()
 
     def _others(self, kind: str) -> OtherRows:
         if kind not in self._searched:
@@ -189,6 +199,7 @@ class BankWriter:
             raise BankError(f"{self.path} exists already; choose another name, append to it or allow to overwrite it")
         if self._append and is_bank:
             self._base = MemoryBank.load(self.path)
+            self._old_names = frozenset(source.name for source in self._old_sources())
             self._base.check_fits(self._draft.config, self._draft.model_name, self._draft.model_digest)
         settings, note = self._settings_digest(), self._building / _NOTE_NAME
         if note.exists() and note.read_text() != settings:
@@ -206,7 +217,7 @@ class BankWriter:
         return text_digest("\n".join([self._draft.digest(), spool_dtype(self._compress, 1024), base]))
 
     def _in_base(self, source_id: str) -> bool:
-        return self._base is not None and any(source.name == source_id for source in self._base.manifest.sources)
+        return source_id in self._old_names
 
     def _check_same_kinds(self, source_id: str, rows: Mapping[str, FloatArray]) -> None:
         expected = {kind: self._spool.dimension(kind) for kind in self._spool.kinds}
