@@ -95,7 +95,7 @@ def group_tail(group: Sequence[Cluster], spacing_mm: float) -> float:
     probabilities, raised to the number of looks that the group's extent is worth (at most three;
     chance findings of normal slices are short, lesions go on).
     """
-    tails = np.log([cluster.tail for cluster in group])
+    tails = np.log(np.maximum([cluster.tail for cluster in group], np.finfo(float).tiny))
     extent_mm = len({cluster.position for cluster in group}) * spacing_mm
     looks = min(MAX_LOOKS, 1 + extent_mm / SUPPORT_MM)
     return float(np.exp(min(tails.min(), looks * tails.mean())))
