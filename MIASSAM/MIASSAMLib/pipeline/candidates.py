@@ -131,20 +131,10 @@ def cluster_finding(
     """Outline one cluster: decode its candidates, choose one, or fall back to the map itself."""
     candidates, point = decode_candidates(model, embedding, values, cluster, level, prompt)
     best = choose(candidates, mask)
-    why = tuple(
-        f"{item.prompt}, mask {item.mask_index}: agreement {item.agreement:.2f}, "
-        f"predicted IoU {item.predicted_iou:.2f}"
-        for item in sorted(candidates, key=lambda item: -item.agreement)[:4]
-    )
+    why = _ranking(candidates)
     same_prompt = [item for item in candidates if item.prompt == best.prompt]
     if mask == "auto" and best.agreement < MAP_FALLBACK:
-        logits = np.where(cluster, values - level, -1.0).astype(np.float32)
-        best = replace(
-            best,
-            logits=logits,
-            mask_index="map",
-            agreement=agreement(cluster, agreement_target(values, cluster), cluster),
-        )
+        best = _map_outline(best, values, cluster, level)
         why = ("no SAM mask agreed with the map: the map's own outline was taken", *why)
     native = frame_to_native(np.stack([best.logits, *(item.logits for item in same_prompt)]), prepared.frame) > 0
     xy = prepared.frame.to_native_xy(point)
@@ -163,6 +153,22 @@ def cluster_finding(
         agreement=best.agreement,
         why=why,
     )
+
+
+def _ranking(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return the four best candidates in words, for the report."""
+    return tuple(
+        f"{item.prompt}, mask {item.mask_index}: agreement {item.agreement:.2f}, "
+        f"predicted IoU {item.predicted_iou:.2f}"
+        for item in sorted(candidates, key=lambda item: -item.agreement)[:4]
+    )
+
+
+def _map_outline(best: Candidate, values: FloatArray, cluster: BoolArray, level: float) -> Candidate:
+    """Return the cluster itself as the mask, in place of a candidate that disagrees with the map."""
+    logits = np.where(cluster, values - level, -1.0).astype(np.float32)
+    agreed = agreement(cluster, agreement_target(values, cluster), cluster)
+    return replace(best, logits=logits, mask_index="map", agreement=agreed)
 
 
 def _candidates(decoded: Decoded, names: Sequence[str], target: FloatArray, cluster: BoolArray) -> list[Candidate]:
