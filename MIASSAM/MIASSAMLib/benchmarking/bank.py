@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..anomaly_map import anomaly_map, patch_scores
-from ..arrays import AnyArray, FloatArray
+from ..arrays import FloatArray
 from ..config import preset
 from ..memory_bank import BankWriter, ManifestDraft, MemoryBank, bank_info
-from ..memory_bank.quality import exact_neighbors
-from ..memory_bank.searcher import squared_distances
 from ..protocols import Progress, no_progress
+from .bank_loss import Found, loss_of, nearest_in_rows, nearest_in_stream
 from .phantom_rows import PhantomRows
 from .synthetic_rows import GRID, RowModel
 
 PATCHES_PER_SLICE = GRID * GRID
 HELD_OUT_VOLUME = 1_000_000
 FLAT_LIMIT = 1_500_000
-"""Above this many rows IndexFlatL2 is not built; its time is scaled from a smaller one."""
+"""Above this many rows IndexFlatL2 is not built; its time is scaled from one of 100,000 rows."""
+_FLAT_SAMPLE = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,49 +50,83 @@ class BankCase:
     runs: int = 3
     features: str = "synthetic"
 
+    @property
+    def bank_path(self) -> Path:
+        """Where the bank of this case lies."""
+        return self.folder / f"{self.n_patches}.bank"
+
     def rows(self) -> RowModel | PhantomRows:
         """Return where the rows come from."""
         return RowModel() if self.features == "synthetic" else PhantomRows(self.features)
 
+    def query_slices(self) -> list[FloatArray]:
+        """Return slices of a volume that is in no bank, (1024, D) each."""
+        rows = self.rows().volume(HELD_OUT_VOLUME)
+        step = len(rows) // PATCHES_PER_SLICE // self.n_query_slices
+        starts = [(number * step + step // 2) * PATCHES_PER_SLICE for number in range(self.n_query_slices)]
+        return [rows[start : start + PATCHES_PER_SLICE] for start in starts]
+
 
 def run_bank_case(case: BankCase, progress: Progress = no_progress) -> dict[str, Any]:
-    """Build and search one size and return its row; each step has its own process, for its peak memory."""
+    """Build and search one size and return its row.
+
+    Each step has its own process, for its peak memory, and leaves its result in the folder: a run that
+    is stopped goes on where it was.
+    """
     case.folder.mkdir(parents=True, exist_ok=True)
-    has_flat = case.n_patches <= FLAT_LIMIT
-    progress("building", 0, 3)
-    built = _in_process(_build, case, case.compress)
-    if has_flat:
-        progress("building the exact bank", 1, 3)
-        flat = _in_process(_build, dataclasses.replace(case, folder=case.folder / "flat"), "none")
-    progress("searching", 2, 3)
-    found = _in_process(_search, case) if has_flat else _in_process(_search_without_flat, case)
-    progress("searching", 3, 3)
-    row = {"n_patches": case.n_patches, "features": case.features, "storage": case.compress, **built, **found}
-    if has_flat:
+    progress("building", 0, 4)
+    row: dict[str, Any] = {"n_patches": case.n_patches, "features": case.features, "storage": case.compress}
+    row |= _step("build", _build, case)
+    if case.n_patches <= FLAT_LIMIT:
+        progress("building the exact bank", 1, 4)
+        exact = dataclasses.replace(case, folder=case.folder / "flat", compress="none")
+        exact.folder.mkdir(exist_ok=True)
+        flat = _step("build", _build, exact)
         row |= {"flat_build_s": flat["build_s"], "flat_bytes": flat["bytes"]}
+    progress("searching", 2, 4)
+    row |= _step("search", _search, case)
+    progress("comparing with the exact search", 3, 4)
+    row |= _step("exact", _compare, case)
+    progress("comparing with the exact search", 4, 4)
+    row["speedup"] = round(row["flat_ms"] / row["search_ms"], 2)
+    row["speedup_cpu"] = round(row["flat_cpu_ms"] / row["search_cpu_ms"], 2)
     return row
 
 
-def _build(case: BankCase, compress: str) -> dict[str, Any]:
-    path = case.folder / f"{case.n_patches}.bank"
-    for old in case.folder.glob(f"{path.name}*"):
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    add_s = 0.0
-    writer = BankWriter(path, _draft(), compress=compress)  # type: ignore[arg-type]
-    for number, rows in case.rows().volumes(case.n_patches):
-        begin = time.perf_counter()
-        writer.add(f"volume{number}", {"embedding": rows}, n_slices=len(rows) // PATCHES_PER_SLICE)
-        add_s += time.perf_counter() - begin
-    begin = time.perf_counter()
-    writer.finish()
-    finish_s = time.perf_counter() - begin
-    kind = bank_info(path)["kinds"]["embedding"]
+def _step(name: str, step: Callable[[BankCase], dict[str, Any]], case: BankCase) -> dict[str, Any]:
+    """Run a step in a process of its own, or read what an earlier run of it left."""
+    note = case.folder / f"{case.n_patches}.{case.features}.{name}.json"
+    if note.exists():
+        return dict(json.loads(note.read_text()))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        result, peak_mb = pool.apply(_with_peak, (step, case))
+    result[f"{name}_peak_mb"] = peak_mb
+    note.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def _build(case: BankCase) -> dict[str, Any]:
+    """Build the bank, or go on with one that was interrupted; the time is then that of what was left."""
+    timer, finish = _Timer(), _Timer()
+    if case.bank_path.exists():
+        shutil.rmtree(case.bank_path)
+    with BankWriter(case.bank_path, _draft(), compress=case.compress) as writer:  # type: ignore[arg-type]
+        n_resumed = writer.n_resumed
+        for number, rows in case.rows().volumes(case.n_patches, skip=n_resumed):
+            with timer:
+                writer.add(f"volume{number}", {"embedding": rows}, n_slices=len(rows) // PATCHES_PER_SLICE)
+        with finish:
+            writer.finish()
+    kind = bank_info(case.bank_path)["kinds"]["embedding"]
     slices = case.n_patches / PATCHES_PER_SLICE
     return {
-        "build_s": round(add_s + finish_s, 2),
-        "add_ms_per_slice": round(1000 * add_s / slices, 2),
-        "finish_ms_per_slice": round(1000 * finish_s / slices, 2),
-        "patches_per_s": round(case.n_patches / (add_s + finish_s)),
+        "build_s": round(timer.wall_s + finish.wall_s, 2),
+        "build_cpu_s": round(timer.cpu_s + finish.cpu_s, 2),
+        "add_cpu_ms_per_slice": round(1000 * timer.cpu_s / slices, 2),
+        "finish_cpu_ms_per_slice": round(1000 * finish.cpu_s / slices, 2),
+        "patches_per_s": round(case.n_patches / (timer.wall_s + finish.wall_s)),
+        "patches_per_cpu_s": round(case.n_patches / (timer.cpu_s + finish.cpu_s)),
+        "volumes_of_an_earlier_run": n_resumed,
         "bytes": kind["n_bytes"],
         "part_of_float32": kind["part_of_float32"],
         "manifest_quality": {key: kind[key] for key in ("recall_at_1", "score_inflation_mean") if key in kind},
@@ -100,93 +134,86 @@ def _build(case: BankCase, compress: str) -> dict[str, Any]:
 
 
 def _search(case: BankCase) -> dict[str, Any]:
-    import faiss
-
-    bank = MemoryBank.load(case.folder / f"{case.n_patches}.bank", verify=False)
-    flat = faiss.read_index(str(case.folder / "flat" / f"{case.n_patches}.bank" / "patches.faiss"))
-    slices = list(_query_slices(case))
-    bank_times, flat_times = [], []
-    for queries in slices:
-        for _ in range(case.runs):
-            flat_times.append(_flat_seconds(flat, queries))
-            bank_times.append(_search_seconds(bank, queries))
-    nearest = [flat.reconstruct_batch(flat.search(queries, 1)[1][:, 0]) for queries in slices]
-    truth = [squared_distances(queries, rows) for queries, rows in zip(slices, nearest, strict=True)]
-    stored = [flat.reconstruct_batch(bank.search_neighbors("embedding", queries)[1]) for queries in slices]
-    return {**_times(bank_times, flat_times, case), **_losses(bank, slices, truth, stored)}
-
-
-def _search_without_flat(case: BankCase) -> dict[str, Any]:
-    import faiss
-
-    bank = MemoryBank.load(case.folder / f"{case.n_patches}.bank", verify=False)
-    slices = list(_query_slices(case))
-    first = _search_seconds(bank, slices[0])
-    times = [_search_seconds(bank, rows) for rows in slices for _ in range(case.runs)]
-    sample = np.concatenate([rows for _, rows in case.rows().volumes(100_000)])
-    flat = faiss.IndexFlatL2(sample.shape[1])
-    flat.add(sample)
-    scale = case.n_patches / len(sample)
-    flat_times = [scale * _flat_seconds(flat, slices[0]) for _ in range(3)]
-    queries = np.concatenate(slices)
-    found = np.concatenate([bank.search_neighbors("embedding", rows)[1] for rows in slices])
-    nothing = np.zeros((len(queries), 2), np.int64)
-    chunks = (rows for _, rows in case.rows().volumes(case.n_patches))
-    nearest, stored = _rows_of(exact_neighbors(queries, chunks, nothing), found, case)
-    truth = np.split(squared_distances(queries, nearest), len(slices))
-    losses = _losses(bank, slices, truth, np.split(stored, len(slices)))
-    return {**_times(times, flat_times, case), "first_search_ms": round(1000 * first), "flat_scaled": True, **losses}
-
-
-def _rows_of(first: AnyArray, second: AnyArray, case: BankCase) -> tuple[FloatArray, FloatArray]:
-    """Return the original rows of two lists of row numbers, by drawing all volumes again."""
-    wanted, start = [np.empty((len(n), 1024), np.float32) for n in (first, second)], 0
-    for _, rows in case.rows().volumes(case.n_patches):
-        for numbers, out in zip((first, second), wanted, strict=True):
-            here = (numbers >= start) & (numbers < start + len(rows))
-            out[here] = rows[numbers[here] - start]
-        start += len(rows)
-    return wanted[0], wanted[1]
-
-
-def _losses(
-    bank: MemoryBank, slices: list[FloatArray], truth: list[FloatArray], stored: list[FloatArray]
-) -> dict[str, Any]:
-    """Return what the bank loses; `stored` are the original rows of the neighbors it found."""
-    hits, inflations, correlations, config = [], [], [], preset("paper")
-    for queries, exact, rows in zip(slices, truth, stored, strict=True):
-        scores = bank.search("embedding", queries)
-        hits.append(squared_distances(queries, rows) <= exact * (1 + 1e-5))
-        inflations.append(scores / exact - 1)
-        maps = [anomaly_map(patch_scores(values, config), config).ravel() for values in (scores, exact)]
-        correlations.append(float(np.corrcoef(maps[0], maps[1]).flat[1]))
-    inflation = np.concatenate(inflations)
+    """Time the bank alone; the very first search also reads its rows from the disk."""
+    bank = MemoryBank.load(case.bank_path, verify=False)
+    slices, first, timer = case.query_slices(), _Timer(), _Timer()
+    with first:
+        bank.search("embedding", slices[0])
+    for queries in [rows for rows in slices for _ in range(case.runs)]:
+        with timer:
+            bank.search("embedding", queries)
     return {
-        "recall_at_1": round(float(np.concatenate(hits).mean()), 5),
-        "score_inflation_mean": round(float(inflation.mean()), 6),
-        "score_inflation_p99": round(float(np.quantile(inflation, 0.99)), 5),
-        "map_correlation": round(min(correlations), 6),
+        "first_search_ms": round(1000 * first.wall_s),
+        "search_alone_ms": timer.median_ms("walls"),
+        "search_alone_cpu_ms": timer.median_ms("cpus"),
         "method": bank.search_method("embedding"),
     }
 
 
-def _times(bank_s: list[float], flat_s: list[float], case: BankCase) -> dict[str, Any]:
-    bank_ms, flat_ms = 1000 * statistics.median(bank_s), 1000 * statistics.median(flat_s)
-    return {
-        "search_ms": round(bank_ms, 1),
-        "search_spread_ms": round(1000 * (max(bank_s) - min(bank_s)), 1),
-        "flat_ms": round(flat_ms, 1),
-        "speedup": round(flat_ms / bank_ms, 2),
+def _compare(case: BankCase) -> dict[str, Any]:
+    """Time the bank and IndexFlatL2 in turns, and say what the bank loses against the exact search."""
+    import faiss
+
+    bank = MemoryBank.load(case.bank_path, verify=False)
+    has_flat = case.n_patches <= FLAT_LIMIT
+    if has_flat:
+        flat = faiss.read_index(str(case.folder / "flat" / case.bank_path.name / "patches.faiss"))
+    else:
+        sample = np.concatenate([rows for _, rows in case.rows().volumes(_FLAT_SAMPLE)])
+        flat = faiss.IndexFlatL2(sample.shape[1])
+        flat.add(sample)
+    slices, bank_timer, flat_timer = case.query_slices(), _Timer(), _Timer(case.n_patches / flat.ntotal)
+    for queries in [rows for rows in slices for _ in range(case.runs)]:
+        with flat_timer:
+            flat.search(queries, 1)
+        with bank_timer:
+            bank.search("embedding", queries)
+    found = [Found(queries, *bank.search_neighbors("embedding", queries)) for queries in slices]
+    if has_flat:
+        truth, stored = nearest_in_rows(flat, found)
+    else:
+        part = case.folder / f"{case.n_patches}.exact.npz"
+        truth, stored = nearest_in_stream(case.rows(), case.n_patches, found, part)
+    times = {
+        "search_ms": bank_timer.median_ms("walls"),
+        "search_cpu_ms": bank_timer.median_ms("cpus"),
+        "search_spread_ms": round(1000 * (max(bank_timer.walls) - min(bank_timer.walls)), 1),
+        "flat_ms": flat_timer.median_ms("walls"),
+        "flat_cpu_ms": flat_timer.median_ms("cpus"),
+        "flat_scaled_from": int(flat.ntotal),
         "runs": case.runs * case.n_query_slices,
     }
+    return {**times, **loss_of(found, truth, stored)}
 
 
-def _query_slices(case: BankCase) -> Iterator[FloatArray]:
-    rows = case.rows().volume(HELD_OUT_VOLUME)
-    step = len(rows) // PATCHES_PER_SLICE // case.n_query_slices
-    for number in range(case.n_query_slices):
-        start = (number * step + step // 2) * PATCHES_PER_SLICE
-        yield rows[start : start + PATCHES_PER_SLICE]
+class _Timer:
+    """Collects wall and processor seconds of `with` blocks, times a factor."""
+
+    def __init__(self, factor: float = 1) -> None:
+        self._factor = factor
+        self.walls: list[float] = []
+        self.cpus: list[float] = []
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *error: object) -> None:
+        self.walls.append(self._factor * (time.perf_counter() - self._begin[0]))
+        self.cpus.append(self._factor * (time.process_time() - self._begin[1]))
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds of all blocks."""
+        return sum(self.walls)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor seconds of all blocks, over all threads."""
+        return sum(self.cpus)
+
+    def median_ms(self, which: str) -> float:
+        """Return the median of `walls` or `cpus` in milliseconds."""
+        return round(1000 * float(statistics.median(getattr(self, which))), 1)
 
 
 def _draft() -> ManifestDraft:
@@ -194,28 +221,8 @@ def _draft() -> ManifestDraft:
     return ManifestDraft("paper", config.to_dict(), config.digest(), "synthetic rows", "0" * 64)
 
 
-def _search_seconds(bank: MemoryBank, queries: FloatArray) -> float:
-    begin = time.perf_counter()
-    bank.search("embedding", queries)
-    return time.perf_counter() - begin
-
-
-def _flat_seconds(index: Any, queries: FloatArray) -> float:
-    begin = time.perf_counter()
-    index.search(queries, 1)
-    return time.perf_counter() - begin
-
-
-def _in_process(step: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        result, peak_mb = pool.apply(_with_peak, (step, arguments))
-    kind = "build" if step is _build else "search"
-    return {**result, f"{kind}_peak_mb": peak_mb}
-
-
-def _with_peak(step: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> tuple[dict[str, Any], int]:
-    result = step(*arguments)
+def _with_peak(step: Callable[[BankCase], dict[str, Any]], case: BankCase) -> tuple[dict[str, Any], int]:
+    result = step(case)
     return result, _peak_memory_mb()
 
 

@@ -33,12 +33,13 @@ class PhantomRows:
         encoded = encode_slices(self._model, prepared, indexes, preset("paper"))
         return np.concatenate([one.features["embedding"] for one in encoded])
 
-    def volumes(self, n_rows: int) -> Iterator[tuple[int, FloatArray]]:
-        """Yield phantom numbers and rows until there are `n_rows`."""
+    def volumes(self, n_rows: int, skip: int = 0) -> Iterator[tuple[int, FloatArray]]:
+        """Yield phantom numbers and rows until there are `n_rows`, without the first `skip` phantoms."""
         left, number = n_rows, 0
         while left > 0:
             rows = self.volume(number)[:left]
-            yield number, rows
+            if number >= skip:
+                yield number, rows
             left, number = left - len(rows), number + 1
 
     @cached_property

@@ -53,13 +53,11 @@ class RowModel:
         rows += np.float32(3) - spread / 2
         return rows
 
-    def volumes(self, n_rows: int, first: int = 0) -> Iterator[tuple[int, FloatArray]]:
-        """Yield volume numbers and rows until there are `n_rows`."""
-        left, number = n_rows, first
-        while left > 0:
-            rows = self.volume(number)[:left]
-            yield number, rows
-            left, number = left - len(rows), number + 1
+    def volumes(self, n_rows: int, skip: int = 0) -> Iterator[tuple[int, FloatArray]]:
+        """Yield volume numbers and rows until there are `n_rows`; the first `skip` volumes are not drawn."""
+        size = SLICES_PER_VOLUME * GRID * GRID
+        for number in range(skip, -(-n_rows // size)):
+            yield number, self.volume(number)[: n_rows - number * size]
 
     @cached_property
     def _frequencies(self) -> FloatArray:

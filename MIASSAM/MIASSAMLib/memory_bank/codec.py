@@ -8,6 +8,7 @@ of held-out rows and their true neighbors.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -116,24 +117,44 @@ def learn_codec(sample: FloatArray, differences: FloatArray) -> RowCodec:
     Args:
         differences: float32 (P, D), held-out rows minus their true nearest neighbors.
     """
-    mean = sample.mean(axis=0, dtype=np.float64)
-    centered = (sample - mean).astype(np.float32)
-    variances, axes = np.linalg.eigh((centered.T @ centered).astype(np.float64) / max(len(sample) - 1, 1))
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    variances, axes = np.linalg.eigh(_covariance(sample, mean))
     rotation = np.ascontiguousarray(axes[:, ::-1], np.float32)
-    rotated = centered @ rotation
-    low, high = rotated.min(axis=0), rotated.max(axis=0)
+    low, high = _ranges(sample, mean, rotation)
     margin = _RANGE_MARGIN * (high - low) + 1e-12
     gaps = np.square(differences @ rotation).mean(axis=0, dtype=np.float64)
     n_fine, n_axes = _choose_widths(np.maximum(variances[::-1], 0), (high - low + 2 * margin).astype(np.float64), gaps)
     levels = np.where(np.arange(n_axes) < n_fine, *_LEVELS)
     step = (high - low + 2 * margin)[:n_axes] / levels
     return RowCodec(
-        mean=mean.astype(np.float32),
+        mean=mean,
         rotation=np.ascontiguousarray(rotation[:, :n_axes]),
         low=(low - margin)[:n_axes].astype(np.float32),
         step=step.astype(np.float32),
         n_fine=n_fine,
     )
+
+
+def _covariance(sample: FloatArray, mean: FloatArray) -> DoubleArray:
+    total = np.zeros((sample.shape[1], sample.shape[1]))
+    for part in _blocks(sample):
+        centered = part - mean
+        total += centered.T @ centered
+    return total / max(len(sample) - 1, 1)
+
+
+def _ranges(sample: FloatArray, mean: FloatArray, rotation: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the lowest and highest value (D,) of the rotated sample on every axis."""
+    spans = []
+    for part in _blocks(sample):
+        rotated = (part - mean) @ rotation
+        spans.append((rotated.min(axis=0), rotated.max(axis=0)))
+    lows, highs = zip(*spans, strict=True)
+    return np.min(lows, axis=0), np.max(highs, axis=0)
+
+
+def _blocks(rows: FloatArray, n_rows: int = 4096) -> Iterator[FloatArray]:
+    return (rows[start : start + n_rows] for start in range(0, len(rows), n_rows))
 
 
 def _choose_widths(variances: DoubleArray, ranges: DoubleArray, gaps: DoubleArray) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
 from ..protocols import Progress, no_progress
 from .codec import RowCodec, learn_codec, load_codec
+from .files import write_npy
 from .quality import HeldOut, measure
 from .rows import CHUNK_ROWS, Rows
 from .searcher import squared_distances
@@ -148,7 +150,7 @@ def write_compressed(
     codec = learn_codec(rows.at(sample), held_out.queries - held_out.nearest)
     codec.save(paths["codec"])
     inverted = _train_lists(codec, rows, held_out, generator, seed)
-    _encode(codec, inverted, paths["rows"], rows, 0, progress)
+    write_npy(paths["rows"], (len(rows), codec.row_bytes), np.uint8, _coded(codec, inverted, rows, 0, progress))
     searcher = CompressedSearcher(codec, inverted, np.load(paths["rows"], mmap_mode="r"))
     quality = _tune(searcher, held_out, rows)
     _save_index(inverted, paths["index"])
@@ -178,12 +180,10 @@ def extend_compressed(old: dict[str, Path], new: dict[str, Path], rows: Rows, n_
 
     codec, old_codes = load_codec(old["codec"]), np.load(old["rows"], mmap_mode="r", allow_pickle=False)
     codec.save(new["codec"])
-    codes = np.lib.format.open_memmap(new["rows"], "w+", np.uint8, (len(rows), codec.row_bytes))
-    for start in range(0, n_old, CHUNK_ROWS):
-        codes[start : min(start + CHUNK_ROWS, n_old)] = old_codes[start : min(start + CHUNK_ROWS, n_old)]
-    codes.flush()
     inverted = InvertedFile(faiss.read_index(str(old["index"])))
-    _encode(codec, inverted, new["rows"], rows, n_old, no_progress)
+    kept = (old_codes[start : min(start + CHUNK_ROWS, n_old)] for start in range(0, n_old, CHUNK_ROWS))
+    added = _coded(codec, inverted, rows, n_old, no_progress)
+    write_npy(new["rows"], (len(rows), codec.row_bytes), np.uint8, itertools.chain(kept, added))
     _save_index(inverted, new["index"])
 
 
@@ -213,18 +213,15 @@ def _choose_lead(codec: RowCodec, held_out: HeldOut) -> int:
     return min(int(np.clip(-(-enough // 8) * 8, *_LEAD_LIMITS)) - 1, codec.n_axes)
 
 
-def _encode(codec: RowCodec, inverted: InvertedFile, path: Path, rows: Rows, first: int, progress: Progress) -> None:
-    """Code the rows from number `first` on into an npy file of all rows, and add them to the lists."""
-    mode = "r+" if first else "w+"
-    codes = np.lib.format.open_memmap(path, mode, np.uint8, None if first else (len(rows), codec.row_bytes))
+def _coded(codec: RowCodec, inverted: InvertedFile, rows: Rows, first: int, progress: Progress) -> Iterator[AnyArray]:
+    """Yield the codes of the rows from number `first` on, and add these rows to the lists."""
     done = first
     for chunk in rows.chunks(first):
         axes, energy = codec.rotate(chunk)
-        codes[done : done + len(chunk)] = codec.encode(axes, energy)
         inverted.index.add(inverted.lead(axes, energy))
+        yield codec.encode(axes, energy)
         done += len(chunk)
         progress("compressing patches", done, len(rows))
-    codes.flush()
 
 
 def _tune(searcher: CompressedSearcher, held_out: HeldOut, rows: Rows) -> dict[str, Any]:

@@ -6,9 +6,12 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
+from ..arrays import AnyArray
 from ..errors import BankError
 from .manifest import FileRecord
 
@@ -58,6 +61,15 @@ def write_text_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def write_npy(path: Path, shape: tuple[int, ...], dtype: type, chunks: Iterable[AnyArray]) -> None:
+    """Write the chunks of an array as one npy file; a memory map would count as memory until it is closed."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, dtype).data)
 
 
 @contextlib.contextmanager

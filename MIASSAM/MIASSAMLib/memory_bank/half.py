@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arrays import FloatArray
 from ..errors import BankError
+from .files import write_npy
 from .rows import Rows
 from .search_torch import TorchSearcher
 
@@ -20,12 +21,7 @@ def write_half(path: Path, rows: Rows) -> None:
     Raises:
         BankError: a number is too large for float16.
     """
-    stored = np.lib.format.open_memmap(path, "w+", np.float16, (len(rows), rows.dimension))
-    start = 0
-    for chunk in rows.chunks():
-        stored[start : start + len(chunk)] = to_half(chunk)
-        start += len(chunk)
-    stored.flush()
+    write_npy(path, (len(rows), rows.dimension), np.float16, (to_half(chunk) for chunk in rows.chunks()))
 
 
 def to_half(rows: FloatArray) -> FloatArray:
