@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from library.bank_helpers import brute_force, make_draft, make_slices
 from library.distributed_helpers import brain_sources
-from MIASSAMLib.build import BuildOptions, build_bank
+from MIASSAMLib.build import BuildOptions, LocalEncoder, build_bank
+from MIASSAMLib.build.builder import bank_rows
+from MIASSAMLib.cli import main
 from MIASSAMLib.config import preset
+from MIASSAMLib.coreset import METHODS, Choice, select_rows
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.memory_bank import BankWriter
 from MIASSAMLib.sam import load_model
+from MIASSAMLib.volume_io import write_volume
 
 
 @pytest.fixture(scope="module")
@@ -21,17 +28,63 @@ def model():
 def test_a_coreset_bank_is_smaller_and_calibrated_on_what_it_keeps(tmp_path, model):
     config = preset("refined")
     whole = build_bank(tmp_path / "whole.bank", brain_sources(3), model, config)
-    options = BuildOptions(coreset_ratio=0.1)
+    options = BuildOptions(coreset=Choice(0.1))
     small = build_bank(tmp_path / "small.bank", brain_sources(3), model, config, options)
     for kind in whole.kinds:
         assert small.n_patches(kind) == round(0.1 * whole.n_patches(kind))
-    assert any("(coreset)" in note for note in small.manifest.notes)
+    assert any("(greedy coreset)" in note for note in small.manifest.notes)
     assert small.calibration["kind_embedding"][0] > 1.02 * whole.calibration["kind_embedding"][0]
+
+
+def test_a_stratified_coreset_keeps_the_same_part_of_every_place_even_after_a_kill(tmp_path):
+    cells = np.zeros(64, bool)
+    cells[10:30] = True
+    slices = make_slices(30)
+    for run in (slices[:10], slices):
+        with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
+            for number, rows in enumerate(run):
+                writer.add("volume", rows, part=number, cells=cells)
+    with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
+        assert writer.n_resumed == 30
+        choice = Choice(0.1, "stratified")
+        bank = writer.finish(select=lambda all_: select_rows(choice, all_.chunks, all_.places, seed=0))
+    every = np.concatenate([rows["embedding"] for rows in slices])
+    place_of = {row.tobytes(): number % 20 for number, row in enumerate(every)}
+    kept = bank.rows_at("embedding", np.arange(bank.n_patches("embedding")))
+    np.testing.assert_array_equal(np.bincount([place_of[row.tobytes()] for row in kept]), np.full(20, 3))
+
+
+def test_patches_of_the_foreground_know_their_place(tmp_path, model):
+    config = preset("refined")
+    encoder = LocalEncoder(model, config, BuildOptions().preprocessing)
+    encoded = next(iter(encoder.encode_source(brain_sources(1)[0], frozenset())[1]))
+    rows, cells = bank_rows(encoded, config)
+    assert 0 < cells.sum() < 1024
+    seen = []
+    with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
+        writer.add("first", rows, cells=cells)
+        writer.add("told nothing", {kind: values[:3] for kind, values in rows.items()})
+        writer.select(lambda candidates: seen.append(candidates.places) or np.arange(5))
+    np.testing.assert_array_equal(seen[0], [*np.flatnonzero(cells), -1, -1, -1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_coreset_is_reached_from_the_command_line(tmp_path, method, monkeypatch, capsys):
+    said = []
+    quiet = nullcontext(lambda *news: said.append(news))
+    monkeypatch.setattr("MIASSAMLib.cli.bank.terminal_progress", lambda enabled: quiet)
+    write_volume(tmp_path / "normal.nii.gz", brain_sources(1)[0].load()[0])
+    words = ["bank", "build", str(tmp_path / "normal.nii.gz"), "--preset", "paper", "--json"]
+    words += ["--coreset", method, "--coreset-ratio", "0.25", "--output", str(tmp_path / "a.bank")]
+    assert main(words) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert any(f"({method} coreset)" in note for note in info["notes"])
+    assert any("choosing patches in shards" in stage for stage, _, _ in said) == (method == "greedy")
 
 
 def test_a_bad_ratio_is_refused_before_the_work(tmp_path, model):
     with pytest.raises(UsageError, match="coreset ratio is 2"):
-        build_bank(tmp_path / "a.bank", brain_sources(1), model, preset("paper"), BuildOptions(coreset_ratio=2))
+        build_bank(tmp_path / "a.bank", brain_sources(1), model, preset("paper"), BuildOptions(coreset=Choice(2)))
     assert not list(tmp_path.iterdir())
 
 
@@ -61,7 +114,7 @@ def test_a_running_build_searches_only_what_was_selected(tmp_path):
         np.testing.assert_allclose(
             writer.search_excluding("embedding", queries, excluded), brute_force(queries, left), rtol=1e-4
         )
-        writer.select(lambda kind, chunks, n_rows: np.arange(0, n_rows, 7))
+        writer.select(lambda candidates: np.arange(0, candidates.n_rows, 7))
         kept = np.arange(0, 80, 7)
         left = rows[kept[(kept < 20) | (kept >= 40)]]
         np.testing.assert_allclose(

@@ -7,6 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from MIASSAMLib.coreset import (
+    METHODS,
+    Choice,
     greedy_coreset,
     n_kept,
     random_coreset,
@@ -109,11 +111,13 @@ def test_progress_is_told_and_can_stop_the_work():
 
 def test_the_same_seed_gives_the_same_coreset():
     points = make_points(1000, 200)
-    for method in ("greedy", "random"):
-        first, second = (select_rows(method, [points[:400], points[400:]], 1000, 0.1, seed=5) for _ in range(2))
+    places = np.arange(1000) % 50
+    for method in METHODS:
+        shards = [points[:400], points[400:]]
+        first, second = (select_rows(Choice(0.1, method), shards, places, seed=5) for _ in range(2))
         np.testing.assert_array_equal(first, second)
         assert len(first) == 100
-    np.testing.assert_array_equal(select_rows("greedy", [], 7, 1.0, seed=0), np.arange(7))
+    np.testing.assert_array_equal(select_rows(Choice(), [], np.arange(7), seed=0), np.arange(7))
 
 
 def test_stratified_keeps_the_same_part_of_every_position():
@@ -133,5 +137,5 @@ def test_a_ratio_outside_its_range_is_refused(ratio):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(UsageError, match="greedy or random"):
-        select_rows("magic", [], 10, 0.5, seed=0)
+    with pytest.raises(UsageError, match="greedy, random, stratified"):
+        select_rows(Choice(0.5, "magic"), [], np.arange(10), seed=0)

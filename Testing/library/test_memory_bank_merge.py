@@ -54,9 +54,9 @@ def test_two_files_of_the_same_name_are_told_apart_by_their_digest(tmp_path):
 
 
 def test_a_selection_keeps_its_rows_and_says_so(tmp_path):
-    def every_third(kind, chunks, n_rows):
-        assert sum(len(chunk) for chunk in chunks) == n_rows
-        return np.arange(0, n_rows, 3)
+    def every_third(candidates):
+        assert sum(len(chunk) for chunk in candidates.chunks) == candidates.n_rows
+        return np.arange(0, candidates.n_rows, 3)
 
     with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
         for number, rows in enumerate(make_slices(5)):
@@ -72,6 +72,6 @@ def test_an_append_selects_among_the_new_rows_only(tmp_path):
     build_bank(tmp_path / "a.bank", n_slices=2)
     with BankWriter(tmp_path / "a.bank", make_draft(), append=True) as writer:
         writer.add("new", {"embedding": make_rows(30, 16, 50), "intensity": make_rows(30, 6, 50)})
-        bank = writer.finish(select=lambda kind, chunks, n_rows: np.array([0, 29]))
+        bank = writer.finish(select=lambda candidates: np.array([0, 29]))
     assert bank.n_patches("embedding") == 42
     assert bank.manifest.sources[-1].n_patches == {"embedding": 2, "intensity": 2}

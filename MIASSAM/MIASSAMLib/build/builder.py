@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from .. import __version__
-from ..arrays import AnyArray, FloatArray
+from ..arrays import AnyArray, BoolArray
 from ..config import Config
-from ..coreset import n_kept, select_rows
+from ..coreset import Choice, n_kept, select_rows
 from ..errors import BankError
-from ..memory_bank import BankWriter, ManifestDraft, MemoryBank, Selector
+from ..memory_bank import BankWriter, Candidates, ManifestDraft, MemoryBank, Selector
 from ..pipeline import EncodedSlice, PreparedVolume, Preprocessing, encode_slices, foreground_patches
 from ..protocols import Progress, SamModel, no_progress
 from ..volume import Volume
@@ -43,7 +45,7 @@ class BuildOptions:
         modality, anatomy: words for the manifest.
         overwrite: replace a bank of this name.
         batch: slices encoded at once; 0 chooses.
-        coreset_ratio: part of the patches that stays, chosen by greedy k-center; 1 keeps all.
+        coreset: which part of the patches stays, and how it is chosen.
         writer: further keywords of `BankWriter` (storage).
     """
 
@@ -52,7 +54,7 @@ class BuildOptions:
     anatomy: str = ""
     overwrite: bool = False
     batch: int = 0
-    coreset_ratio: float = 1.0
+    coreset: Choice = field(default_factory=Choice)
     writer: dict[str, Any] = field(default_factory=dict)
 
 
@@ -110,7 +112,7 @@ def build_bank(
         InputError: a source cannot be read.
     """
     options = options or BuildOptions()
-    n_kept(1, options.coreset_ratio)  # refuse a bad ratio before the work
+    n_kept(1, options.coreset.ratio)  # refuse a bad ratio before the work
     if not sources:
         raise BankError("no volume was given to build from; name at least one normal volume")
     with BankWriter(path, _draft(model, config, options), overwrite=options.overwrite, **options.writer) as writer:
@@ -119,8 +121,8 @@ def build_bank(
         encoded = encoder.encode(sources, writer.stored_slices)
         for number, (source, (n_wanted, slices)) in enumerate(zip(sources, encoded, strict=True)):
             _add_slices(writer, held_out, source, (n_wanted, slices), config, _nested(progress, number, len(sources)))
-        if options.coreset_ratio != 1:
-            writer.select(_coreset(options.coreset_ratio, config.seed, progress))
+        if options.coreset.ratio != 1:
+            writer.select(_selector(options.coreset, config.seed, progress), f"{options.coreset.method} coreset")
         calibration = calibrate(writer, held_out, config, progress) if config.calibrated else None
         return writer.finish(calibration)
 
@@ -137,22 +139,23 @@ def _add_slices(
     done = len(writer.stored_slices(source.name))
     for encoded in slices:
         held_out.offer(source.name, encoded)
-        writer.add(source.name, bank_rows(encoded, config), part=encoded.index, digest=source.digest)
+        rows, cells = bank_rows(encoded, config)
+        writer.add(source.name, rows, part=encoded.index, digest=source.digest, cells=cells)
         done += 1
         progress(f"encoding {source.name}", done, n_wanted)
 
 
-def bank_rows(encoded: EncodedSlice, config: Config) -> dict[str, AnyArray]:
-    """Return the rows of a normal slice that go into a bank."""
-    if not config.foreground_only:
-        return dict(encoded.features)
+def bank_rows(encoded: EncodedSlice, config: Config) -> tuple[dict[str, AnyArray], BoolArray]:
+    """Return the rows of a normal slice that go into a bank, and which patches (1024,) they are."""
     wanted = foreground_patches(encoded.foreground, config)
-    return {kind: rows[wanted] for kind, rows in encoded.features.items()}
+    if not config.foreground_only:
+        wanted = np.ones_like(wanted)
+    return {kind: rows[wanted] for kind, rows in encoded.features.items()}, wanted
 
 
-def _coreset(ratio: float, seed: int, progress: Progress) -> Selector:
-    def select(kind: str, chunks: Iterator[FloatArray], n_rows: int) -> AnyArray:
-        return select_rows("greedy", chunks, n_rows, ratio, seed, progress)
+def _selector(choice: Choice, seed: int, progress: Progress) -> Selector:
+    def select(candidates: Candidates) -> AnyArray:
+        return select_rows(choice, candidates.chunks, candidates.places, seed, progress)
 
     return select
 

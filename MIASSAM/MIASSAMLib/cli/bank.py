@@ -93,7 +93,13 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="R",
-        help="keep this part of the patches, chosen to cover all",
+        help="keep this part of the patches",
+    )
+    parser.add_argument(
+        "--coreset",
+        default="greedy",
+        choices=("greedy", "random", "stratified"),
+        help="how: greedy covers all that was seen, random and stratified (by place in the slice) take no time",
     )
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
@@ -106,6 +112,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     """Build a bank."""
     from ..build import BuildOptions, build_bank
     from ..config import preset
+    from ..coreset import Choice
     from ..pipeline import Preprocessing
     from ..sam import load_model
 
@@ -116,7 +123,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
-    options = dataclasses.replace(options, coreset_ratio=arguments.coreset_ratio)
+    options = dataclasses.replace(options, coreset=Choice(arguments.coreset_ratio, arguments.coreset))
     with terminal_progress(not arguments.json) as progress:
         config = preset(arguments.preset)
         with _encoder(arguments, model, config, preprocessing) as encoder:

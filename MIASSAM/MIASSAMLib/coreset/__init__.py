@@ -2,9 +2,12 @@
 
 from .cheap import n_kept, random_coreset, stratified_coreset
 from .greedy import greedy_coreset, project
-from .two_level import select_rows, two_level_coreset
+from .two_level import METHODS, Choice, Method, select_rows, two_level_coreset
 
 __all__ = [
+    "METHODS",
+    "Choice",
+    "Method",
     "greedy_coreset",
     "n_kept",
     "project",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,10 +11,27 @@ import numpy as np
 from ..arrays import AnyArray, FloatArray
 from ..errors import UsageError
 from ..protocols import Progress, no_progress
-from .cheap import n_kept, random_coreset
+from .cheap import n_kept, random_coreset, stratified_coreset
 from .greedy import PROJECTED_DIMENSION, directions, greedy_coreset
 
-Method = Literal["greedy", "random"]
+Method = Literal["greedy", "random", "stratified"]
+METHODS: tuple[Method, ...] = ("greedy", "random", "stratified")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a coreset is chosen.
+
+    Attributes:
+        ratio: part of the rows that stays, in (0, 1]; 1 keeps all.
+        method: "greedy" covers all rows, so rare normal patches stay; "random" and "stratified" (the same
+            part of every place of the patch grid) take no time.
+    """
+
+    ratio: float = 1.0
+    method: Method = "greedy"
+
+
 _SPARE = 4
 """Each shard sends this many times its share to the second level."""
 
@@ -40,21 +58,24 @@ def two_level_coreset(
 
 
 def select_rows(
-    method: Method,
-    shards: Iterable[FloatArray],
-    n_rows: int,
-    ratio: float,
-    seed: int,
-    progress: Progress = no_progress,
+    choice: Choice, shards: Iterable[FloatArray], places: AnyArray, seed: int, progress: Progress = no_progress
 ) -> AnyArray:
-    """Return ascending row numbers (K,) by a named method."""
+    """Return ascending row numbers (K,) by a named method.
+
+    Args:
+        shards: rows (n, D) in order; only read by the greedy method.
+        places: int (N,), where in the patch grid each row comes from; only read by the stratified one.
+    """
+    method, ratio, n_rows = choice.method, choice.ratio, len(places)
     if ratio == 1:
         return np.arange(n_rows)
     if method == "greedy":
         return two_level_coreset(shards, n_rows, ratio, seed, progress)
     if method == "random":
         return random_coreset(n_rows, ratio, seed)
-    raise UsageError(f"coreset method '{method}' is unknown; choose greedy or random")
+    if method == "stratified":
+        return stratified_coreset(places, ratio, seed)
+    raise UsageError(f"coreset method '{method}' is unknown; choose one of {', '.join(METHODS)}")
 
 
 def _projected(rows: FloatArray, seed: int) -> FloatArray:

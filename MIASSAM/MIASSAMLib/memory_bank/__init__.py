@@ -6,12 +6,13 @@ The only room that knows Faiss; opening this package does not load it.
 from .bank import MemoryBank, bank_info, verify_bank
 from .manifest import KindRecord, Manifest, ManifestDraft, SourceRecord, read_manifest
 from .merge import merge_banks
-from .publish import Selector
+from .publish import Candidates, Selector
 from .storage import COMPRESS_CHOICES, Compress
 from .writer import BankWriter, StoredPart
 
 __all__ = [
     "BankWriter",
+    "Candidates",
     "KindRecord",
     "Manifest",
     "ManifestDraft",

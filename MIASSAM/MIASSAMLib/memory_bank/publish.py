@@ -24,8 +24,26 @@ from .storage import Compress, choose_storage, extend_storage, write_storage
 _SELECT_ROWS = 16384
 """Rows that a selection sees at once."""
 _PUBLISHED = "published.sha256"
-Selector = Callable[[str, Iterator[FloatArray], int], AnyArray]
-"""select(kind, rows in chunks, number of rows) -> ascending numbers of the new rows that stay."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """The new rows of one kind, of which a selection keeps some.
+
+    Attributes:
+        chunks: the rows in order, float32 (N, D) at a time.
+        n_rows: rows in all chunks.
+        places: int (n_rows,), where in the patch grid each comes from; -1 where nobody said.
+    """
+
+    kind: str
+    chunks: Iterator[FloatArray]
+    n_rows: int
+    places: AnyArray
+
+
+Selector = Callable[[Candidates], AnyArray]
+"""Returns the ascending numbers of the rows that stay."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +58,7 @@ class Finish:
         previous: manifest of the bank that is there already, if there is one.
         base: that bank, opened, when its rows are kept (append).
         kept: kind -> ascending numbers of the new rows that stay; empty keeps all.
+        kept_words: how they were chosen.
     """
 
     path: Path
@@ -48,6 +67,7 @@ class Finish:
     spool: RowSpool
     compress: Compress
     kept: Mapping[str, AnyArray]
+    kept_words: str
     previous: Manifest | None
     base: MemoryBank | None
     progress: Progress
@@ -97,11 +117,8 @@ class Finish:
 
     def _selection_notes(self, rows: Mapping[str, Rows]) -> list[str]:
         n_old = {kind: self.base.n_patches(kind) if self.base else 0 for kind in rows}
-        return [
-            f"{len(rows[kind]) - n_old[kind]} of {self.spool.n_rows(kind)} new {kind} patches were kept (coreset)"
-            for kind in rows
-            if kind in self.kept
-        ]
+        counts = {kind: f"{len(rows[kind]) - n_old[kind]} of {self.spool.n_rows(kind)}" for kind in self.kept}
+        return [f"{count} new {kind} patches were kept ({self.kept_words})" for kind, count in counts.items()]
 
     def _write_kind(self, folder: Path, kind: str, rows: Rows, version: int) -> KindRecord:
         stem, old = file_stem(kind, version), self._old_record(kind)
@@ -134,7 +151,7 @@ def select_rows_of(spool: RowSpool, select: Selector) -> dict[str, AnyArray]:
         n_rows = spool.n_rows(kind)
         part = RowPart(n_rows, lambda numbers, kind=kind: spool.read(kind, numbers))  # type: ignore[misc]
         chunks = Rows([part], spool.dimension(kind), np.array([0, n_rows])).chunks(size=_SELECT_ROWS)
-        kept[kind] = np.asarray(select(kind, chunks, n_rows), np.int64)
+        kept[kind] = np.asarray(select(Candidates(kind, chunks, n_rows, spool.places(kind))), np.int64)
     return kept
 
 

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..arrays import AnyArray, FloatArray
+from ..arrays import AnyArray, BoolArray, FloatArray
 from ..errors import BankError
 from .half import to_half
 
 _JOURNAL = "journal.jsonl"
+_LONGEST_GAP = 8
+"""Wanted rows this near to one another are read in one go, with those between them."""
+_PIECE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One finished `append`: its key, source and, per kind, the rows, dimension and checksum."""
+    """One `append`: its key, source and, per kind, the rows, dimension and checksum.
+
+    cells: which places of the patch grid the rows come from, a bit for each in hexadecimal; "" where
+        nobody said.
+    """
 
     key: str
     source: str
     digest: str
     n_slices: int
-    rows: dict[str, int]
-    dimensions: dict[str, int]
-    crc32: dict[str, int]
+    rows: dict[str, int] = field(default_factory=dict)
+    dimensions: dict[str, int] = field(default_factory=dict)
+    crc32: dict[str, int] = field(default_factory=dict)
+    cells: str = ""
 
 
 class RowSpool:
@@ -90,38 +100,44 @@ class RowSpool:
         """Return the stored type of a kind."""
         return np.dtype(self._dtype_of(self.dimension(kind)))
 
-    def append(self, key: str, source: str, digest: str, n_slices: int, rows: Mapping[str, FloatArray]) -> None:
-        """Store the rows (N, D) of every kind, then note it in the journal."""
+    def append(self, entry: Entry, rows: Mapping[str, FloatArray]) -> None:
+        """Store the rows (N, D) of every kind, then note the entry with their numbers in the journal."""
         stored = {kind: self._stored(array) for kind, array in rows.items()}
         for kind, array in stored.items():
             _append_bytes(self.path(kind), array.data.cast("B") if array.size else b"")
-        entry = Entry(
-            key,
-            source,
-            digest,
-            n_slices,
-            {kind: len(array) for kind, array in stored.items()},
-            {kind: array.shape[1] for kind, array in stored.items()},
-            {kind: zlib.crc32(array.tobytes()) for kind, array in stored.items()},
+        entry = replace(
+            entry,
+            rows={kind: len(array) for kind, array in stored.items()},
+            dimensions={kind: array.shape[1] for kind, array in stored.items()},
+            crc32={kind: zlib.crc32(array.data.cast("B") if array.size else b"") for kind, array in stored.items()},
         )
         _append_bytes(self._folder / _JOURNAL, (json.dumps(asdict(entry)) + "\n").encode(), sync=True)
         self._remember(entry)
 
-    def rows(self, kind: str) -> AnyArray:
-        """Return all rows (M, D) of a kind as a read-only memory map."""
-        shape = (self.n_rows(kind), self.dimension(kind))
-        if shape[0] == 0:
-            return np.empty(shape, self.dtype(kind))
-        return np.memmap(self.path(kind), self.dtype(kind), "r", shape=shape)
-
     def read(self, kind: str, numbers: AnyArray) -> FloatArray:
-        """Return the rows (N, D) float32 of numbers (N,); consecutive ones are read, not mapped."""
-        if not len(numbers) or (np.diff(numbers) != 1).any():
-            return np.asarray(self.rows(kind)[numbers], np.float32)
+        """Return the rows (N, D) float32 of numbers (N,).
+
+        They are read from the file in runs: the pages of a memory map would count as memory.
+        """
+        rows = np.empty((len(numbers), self.dimension(kind)), np.float32)
+        if not len(numbers):
+            return rows
+        order = None if (np.diff(numbers) >= 0).all() else np.argsort(numbers, kind="stable")
+        ascending = numbers if order is None else numbers[order]
+        breaks = np.flatnonzero(np.diff(ascending) > _LONGEST_GAP) + 1
+        with self.path(kind).open("rb") as file:
+            for start, stop in itertools.pairwise([0, *breaks.tolist(), len(ascending)]):
+                first, last = int(ascending[start]), int(ascending[stop - 1])
+                run = self._read_run(file, kind, first, last + 1)
+                wanted = slice(start, stop) if order is None else order[start:stop]
+                rows[wanted] = run[ascending[start:stop] - first]
+        return rows
+
+    def _read_run(self, file: BinaryIO, kind: str, start: int, stop: int) -> AnyArray:
         dtype, dimension = self.dtype(kind), self.dimension(kind)
-        offset, count = int(numbers[0]) * dimension * dtype.itemsize, len(numbers) * dimension
-        stored = np.fromfile(self.path(kind), dtype, count, offset=offset)
-        return np.asarray(stored.reshape(-1, dimension), np.float32)
+        file.seek(start * dimension * dtype.itemsize)
+        stored = np.frombuffer(file.read((stop - start) * dimension * dtype.itemsize), dtype)
+        return stored.reshape(-1, dimension)
 
     def check(self) -> None:
         """Compare every stored row with its checksum.
@@ -130,12 +146,16 @@ class RowSpool:
             BankError: a row file changed since it was written.
         """
         for kind in self.kinds:
-            rows, start = self.rows(kind), 0
-            for entry in self.entries:
-                stop = start + entry.rows[kind]
-                if stop > start and zlib.crc32(rows[start:stop].tobytes()) != entry.crc32[kind]:
-                    raise BankError(f"{self.path(kind)} is damaged; delete {self._folder} and build again")
-                start = stop
+            row_bytes = self.dimension(kind) * self.dtype(kind).itemsize
+            with _open_if_there(self.path(kind)) as file:
+                for entry in self.entries:
+                    if _crc32_of(file, entry.rows[kind] * row_bytes) != entry.crc32[kind]:
+                        raise BankError(f"{self.path(kind)} is damaged; delete {self._folder} and build again")
+
+    def places(self, kind: str) -> AnyArray:
+        """Return where in the patch grid each row (M,) of a kind comes from; -1 where nobody said."""
+        places = [_places_of(entry.cells, entry.rows[kind]) for entry in self.entries]
+        return np.concatenate(places) if places else np.empty(0, np.int64)
 
     def _remember(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -156,6 +176,17 @@ class RowSpool:
         return np.ascontiguousarray(rows, np.float32)
 
 
+def cells_in_text(wanted: BoolArray | None) -> str:
+    """Return which of the patches (N,) are wanted as the text of `Entry.cells`."""
+    return "" if wanted is None else np.packbits(wanted).tobytes().hex()
+
+
+def _places_of(cells: str, n_rows: int) -> AnyArray:
+    if not cells:
+        return np.full(n_rows, -1)
+    return np.flatnonzero(np.unpackbits(np.frombuffer(bytes.fromhex(cells), np.uint8)))
+
+
 def _parse_line(line: bytes) -> Entry | None:
     try:
         return Entry(**json.loads(line)) if line.endswith(b"\n") else None
@@ -169,6 +200,17 @@ def _append_bytes(path: Path, data: bytes | memoryview, sync: bool = False) -> N
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def _open_if_there(path: Path) -> BinaryIO:
+    return path.open("rb") if path.exists() else io.BytesIO()
+
+
+def _crc32_of(file: BinaryIO, n_bytes: int) -> int:
+    checksum = 0
+    while n_bytes and (piece := file.read(min(n_bytes, _PIECE_BYTES))):
+        checksum, n_bytes = zlib.crc32(piece, checksum), n_bytes - len(piece)
+    return checksum
 
 
 def _file_size(path: Path) -> int:

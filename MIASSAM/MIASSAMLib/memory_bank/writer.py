@@ -11,7 +11,7 @@ from types import TracebackType
 
 import numpy as np
 
-from ..arrays import AnyArray, FloatArray
+from ..arrays import AnyArray, BoolArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
@@ -19,7 +19,7 @@ from .files import FolderLock, disk_errors_in_words, write_text_atomically
 from .manifest import MANIFEST_NAME, ManifestDraft, SourceRecord, read_manifest, text_digest
 from .others import OtherRows
 from .publish import Finish, Selector, select_rows_of, sweep_finished
-from .spool import RowSpool
+from .spool import Entry, RowSpool, cells_in_text
 from .storage import Compress, spool_dtype
 
 _NOTE_NAME = "build.sha256"
@@ -62,6 +62,7 @@ class BankWriter:
         self._old_names: frozenset[str] = frozenset()
         self._added: set[str] = set()
         self._kept: dict[str, AnyArray] = {}
+        self._kept_words = ""
         self._searched: dict[str, OtherRows] = {}
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +103,7 @@ class BankWriter:
         part: int | None = None,
         n_slices: int = 1,
         digest: str = "",
+        cells: BoolArray | None = None,
     ) -> None:
         """Store the rows of a slice or a whole volume.
 
@@ -111,6 +113,7 @@ class BankWriter:
             part: which slice, when a volume is added slice by slice.
             n_slices: slices these rows come from.
             digest: SHA-256 of the volume's file.
+            cells: bool (P,), the patches of the grid that the rows are, for a selection by place.
         """
         key = _key(source_id, part)
         if key in self._added or self._in_base(source_id):
@@ -119,7 +122,7 @@ class BankWriter:
             checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
             self._check_same_kinds(source_id, checked)
             with self._disk_errors():
-                self._spool.append(key, source_id, digest, n_slices, checked)
+                self._spool.append(Entry(key, source_id, digest, n_slices, cells=cells_in_text(cells)), checked)
             self._added.add(key)
             self._searched.clear()
 
@@ -146,9 +149,12 @@ class BankWriter:
             self._searched[kind] = OtherRows(self._spool, kind, self._kept.get(kind))
         return self._searched[kind]
 
-    def select(self, select: Selector) -> None:
-        """Keep only some of the new rows, e.g. a coreset; `search_excluding` sees the others no more."""
-        self._kept = select_rows_of(self._spool, select)
+    def select(self, select: Selector, words: str = "coreset") -> None:
+        """Keep only some of the new rows; `search_excluding` sees the others no more.
+
+        words: how they are chosen, for the manifest.
+        """
+        self._kept, self._kept_words = select_rows_of(self._spool, select), words
         self._searched.clear()
 
     def finish(self, calibration: Mapping[str, AnyArray] | None = None, select: Selector | None = None) -> MemoryBank:
@@ -175,6 +181,7 @@ class BankWriter:
                 self._spool,
                 self._compress,
                 self._kept,
+                self._kept_words,
                 previous,
                 self._base,
                 self._progress,
