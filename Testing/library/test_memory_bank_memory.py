@@ -1,0 +1,65 @@
+"""A build holds little in memory: no memory maps of its rows, no copies of its training sample."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from library.bank_helpers import make_low_rank_rows
+from MIASSAMLib.memory_bank.codec import learn_codec
+from MIASSAMLib.memory_bank.files import write_npy
+from MIASSAMLib.memory_bank.spool import Entry, RowSpool
+
+MB = 1 << 20
+
+
+def make_spool(folder, n_entries: int, dtype: str = "float32") -> tuple[RowSpool, np.ndarray]:
+    spool = RowSpool(folder, lambda dimension: dtype)
+    rows = np.random.default_rng(0).standard_normal((n_entries * 512, 1024)).astype(dtype)
+    for number, part in enumerate(np.split(rows, n_entries)):
+        spool.append(Entry(f"s{number}", f"s{number}", "", 1), {"embedding": part})
+    return spool, rows
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_rows_are_read_by_number_in_any_order(tmp_path, dtype):
+    spool, rows = make_spool(tmp_path, 2, dtype)
+    generator = np.random.default_rng(1)
+    wanted = [[], [3], [5, 5, 7], [1023, 0, 511], np.arange(100, 400), np.arange(0, 1024, 5), np.arange(0, 1024, 50)]
+    for numbers in [*wanted, generator.integers(1024, size=300), np.sort(generator.integers(1024, size=300))]:
+        numbers = np.asarray(numbers, np.int64)
+        read = spool.read("embedding", numbers)
+        assert read.dtype == np.float32
+        np.testing.assert_array_equal(read, rows[numbers])
+
+
+def mapped_file_bytes() -> int:
+    """Return how much of this process's memory are pages of files."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the pages of files apart")
+def test_stored_rows_are_checked_and_read_without_mapping_their_file(tmp_path):
+    spool, rows = make_spool(tmp_path, 32)
+    before = mapped_file_bytes()
+    spool.check()
+    for start in range(0, len(rows), 4096):
+        spool.read("embedding", np.arange(start, start + 4096))
+    spool.read("embedding", np.arange(0, len(rows), 20))
+    chunks = (rows[start : start + 4096] for start in range(0, len(rows), 4096))
+    write_npy(tmp_path / "rows.npy", rows.shape, np.float16, chunks)
+    assert mapped_file_bytes() - before < 8 * MB < rows.nbytes / 4
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), rows.astype(np.float16))
+
+
+def test_learning_the_axes_copies_the_sample_only_in_pieces():
+    sample = make_low_rank_rows(60_000, 256)
+    tracemalloc.start()
+    learn_codec(sample, sample[:100] - sample[100:200])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < sample.nbytes / 2
