@@ -7,7 +7,8 @@ from slicer.i18n import tr as _
 from . import anomalySegments, banks, dependencies, runs, samples, sliceViews
 from .buildBankDialog import BuildBankDialog
 from .errors import ModuleError, RunCancelled
-from .logic import bankArguments
+from .exclusionMasks import listMasks
+from .logic import bankSteps
 from .parameters import modelOf, optionsOf
 from .resultNodes import Results
 from .runs import Run
@@ -107,21 +108,21 @@ class PanelActions:
         if not volumes:
             self.state.showStatus(_("Load volumes of normal anatomy first; a memory bank is built from them."))
             return
-        self._dialog = BuildBankDialog(volumes, self.panel.parent, self._onBankDescribed)
+        self._dialog = BuildBankDialog(volumes, listMasks(), self.panel.parent, self._onBankDescribed)
         self._dialog.open()
 
-    def _onBankDescribed(self, volumes, name, modality, anatomy):
-        self._guarded(lambda: self._buildBank(volumes, name, modality, anatomy))
+    def _onBankDescribed(self, bank):
+        self._guarded(lambda: self._buildBank(bank))
 
-    def _buildBank(self, volumes, name, modality, anatomy):
+    def _buildBank(self, bank):
         self._ensurePackages()
         folder = banks.bankFolder()
         folder.mkdir(parents=True, exist_ok=True)
-        options = {"modality": modality, "anatomy": anatomy}
-        arguments = bankArguments(
-            self.jobs.worker.session, volumes, folder / f"{name}.bank", modelOf(self.panel.parameters), {}, options
-        )
-        self.jobs.start("build_bank", arguments, self._onBankBuilt, self._onFailure)
+        options = {"modality": bank.modality, "anatomy": bank.anatomy}
+        session, model = self.jobs.worker.session, modelOf(self.panel.parameters)
+        path = folder / f"{bank.name}.bank"
+        steps = bankSteps(session, bank.volumes, path, model, bank.excludeMasks, options)
+        self.jobs.startAfter(steps, "build_bank", self._onBankBuilt, self._onFailure)
 
     def _onBankBuilt(self, answer):
         self.panel.parameters.bankPath = answer["path"]
@@ -136,7 +137,8 @@ class PanelActions:
 
     def _loadSample(self):
         self._ensurePackages()
-        samples.startLoading(self.jobs, samples.SAMPLES[0], self._onSampleLoaded, self._onFailure)
+        sample = samples.SAMPLES[int(self.panel.ui.sampleComboBox.currentIndex)]
+        samples.startLoading(self.jobs, sample, self._onSampleLoaded, self._onFailure)
 
     def _onSampleLoaded(self, volumeNode, bankPath):
         parameters = self.panel.parameters

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from . import segmentVoxels
 from .errors import EditedSegmentsError
 from .resultNodes import SEGMENTATION, ensureResultNode, followTransform
+from .steps import FINAL
 
 LESION_TAG = "MIASSAM.Lesion"
 DIGEST_TAG = "MIASSAM.Digest"
@@ -86,7 +87,7 @@ def refuseEdited(segmentation, inputVolume):
         )
 
 
-def writeSegments(segmentation, inputVolume, labelsKji, keepEdited):
+def writeSegmentsSteps(segmentation, inputVolume, labelsKji, keepEdited):
     """Replace this module's segments by one segment per lesion; all others stay as they are."""
     vtkSegmentation = segmentation.GetSegmentation()
     for segmentID in ownSegments(segmentation).values():
@@ -98,6 +99,7 @@ def writeSegments(segmentation, inputVolume, labelsKji, keepEdited):
     for lesion in range(1, count + 1):
         segmentID = addLesionSegment(segmentation, lesion, isOnly=count == 1)
         writeSegment(segmentation, segmentID, inputVolume, labelsKji == lesion)
+        yield FINAL
 
 
 def addLesionSegment(segmentation, lesion, isOnly=False):

@@ -12,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .resultNodes import POINTS, ensureResultNode, followTransform
+from .units import scoreWithUnit
 from .volumes import ijkFromWorld, worldFromIjk
 
 _DESCRIPTION = re.compile(r"slice=(-?\d+) lesion=(\d+) (inside|outside)")
@@ -69,25 +70,21 @@ def styleDisplay(display):
     display.SetPointLabelsVisibility(True)
 
 
-def pointLabel(link, score=None):
+def pointLabel(link, score=None, unit=""):
     """Name a point by its slice and score."""
     if score is None:
         return _("slice {index}").format(index=link.sliceIndex)
-    return _("slice {index}: {score:.1f}").format(index=link.sliceIndex, score=score)
+    return _("slice {index}: {score}").format(index=link.sliceIndex, score=scoreWithUnit(score, unit))
 
 
-def writeCogPoints(points, inputVolume, slices):
+def writeCogPoints(points, inputVolume, slices, unit):
     """Replace all points by the centers of gravity of the findings."""
     points.RemoveAllControlPoints()
     for result in slices:
         for finding in result["findings"]:
             link = PointLink(result["index"], finding["lesion"])
-            addPoint(
-                points,
-                PointState(
-                    tuple(worldFromIjk(inputVolume, finding["cog_ijk"])), pointLabel(link, finding["score"]), link
-                ),
-            )
+            position = tuple(worldFromIjk(inputVolume, finding["cog_ijk"]))
+            addPoint(points, PointState(position, pointLabel(link, finding["score"], unit), link))
 
 
 def addPoint(points, state):

@@ -4,8 +4,11 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
 
 from .resultNodes import HEAT, ensureResultNode, followTransform
+from .steps import FINAL, runAll
+from .units import CALIBRATED_UNIT, legendTitle
 
 COLOR_TABLE_TAG = "MIASSAMHeat"
 COLOR_COUNT = 256
@@ -17,12 +20,13 @@ _ANCHORS = (
     (0.75, (0.98, 0.60, 0.10)),
     (1.0, (1.00, 0.96, 0.62)),
 )
-CALIBRATED_UNIT = "standard deviations above normal"
 NORMAL_UPPER_LIMIT = 3.0
 """Below this many standard deviations a calibrated map is not shown: it is normal."""
 _HIDDEN_SHARE = 97.0
 """Percentile of an uncalibrated map below which it is not shown."""
 _LEAST_SHARE_OF_HIGHEST = 0.05
+STEP_VOXELS = 8_000_000
+"""How much is written before the window gets a turn."""
 _SAMPLE_SIZE = 200_000
 """Voxels from which that percentile is taken: a full volume would make the window wait."""
 
@@ -56,16 +60,31 @@ def ensureColorTable():
 
 def writeHeatMap(inputVolume, heatKji, unit):
     """Write the heat map of an input into its node and return the node."""
+    return runAll(writeHeatMapSteps(inputVolume, heatKji, unit))
+
+
+def writeHeatMapSteps(inputVolume, heatKji, unit):
+    """Write the heat map of an input, a few slices in each step; return its node."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(*reversed(heatKji.shape))
+    image.AllocateScalars(vtk.VTK_FLOAT, 1)
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(heatKji.shape)
+    slices = max(1, STEP_VOXELS // max(1, heatKji[:1].size))
+    for first in range(0, len(heatKji), slices):
+        voxels[first : first + slices] = heatKji[first : first + slices]
+        yield FINAL
+    low, high = shownRange(heatKji, unit)
+    yield FINAL
     heat = ensureResultNode(inputVolume, HEAT, _("{name} anomaly heat").format(name=inputVolume.GetName()))
-    wasModified = heat.StartModify()
     matrix = vtk.vtkMatrix4x4()
     inputVolume.GetIJKToRASMatrix(matrix)
-    slicer.util.updateVolumeFromArray(heat, np.ascontiguousarray(heatKji, np.float32))
+    wasModified = heat.StartModify()
+    styleHeatMap(heat, low, high)  # before it has voxels: else Slicer would look through all of them for a window
     heat.SetIJKToRASMatrix(matrix)
+    heat.SetAndObserveImageData(image)
     followTransform(heat, inputVolume)
     heat.SetAttribute("MIASSAM.Unit", unit)
     heat.EndModify(wasModified)
-    styleHeatMap(heat, *shownRange(heatKji, unit))
     return heat
 
 
@@ -99,9 +118,8 @@ def showLegend(heat):
     """Show the color legend of a heat map, with its unit."""
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(heat)
     if legend is not None:
-        unit = heat.GetAttribute("MIASSAM.Unit") or ""
-        legend.SetTitleText(_("Anomaly\n({unit})").format(unit=shortUnit(unit)))
-        legend.SetLabelFormat("%.1f")
+        legend.SetTitleText(legendTitle(heat.GetAttribute("MIASSAM.Unit") or ""))
+        legend.SetLabelFormat("%.1f" if heat.GetDisplayNode().GetWindowLevelMax() >= 10 else "%.3g")
         legend.SetSize(0.09, 0.4)
         legend.SetPosition(0.98, 0.5)
         for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
@@ -109,8 +127,3 @@ def showLegend(heat):
             text.SetShadow(True)
         legend.SetVisibility(True)
     return legend
-
-
-def shortUnit(unit):
-    """Return the unit as the legend has room for it."""
-    return _("SD above\nnormal") if unit == CALIBRATED_UNIT else unit

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
-import qt
 from slicer.i18n import tr as _
 
 from . import runs
 from .errors import ModuleError, RunCancelled
+from .steps import runInTurns
 from .workerProcess import ProcessWorker
+
+_STEPS = "steps"
+"""What the job is while this side works for it, not the worker."""
 
 
 class Jobs:
@@ -36,84 +39,109 @@ class Jobs:
         """Stop the job the user waits for."""
         if self._current is not None:
             self._isCancelled = True
-            self.worker.cancel(self._current)
+            if self._current is not _STEPS:
+                self.worker.cancel(self._current)
 
     def start(self, verb, arguments, onResult, onFailure):
         """Ask as the user's job."""
+        self._startAnew()
+        self._ask(verb, arguments, onResult, onFailure)
+
+    def startAfter(self, steps, verb, onResult, onFailure):
+        """Take steps that return the arguments of a request, then ask it; all of it is the user's job."""
+        self._startAnew()
+        self._takeSteps(steps, lambda arguments: self._ask(verb, arguments, onResult, onFailure), onFailure)
+
+    def segment(self, volumeNode, run, editedSegments, onResults, onFailure):
+        """Segment a volume and write the results into the scene."""
+        runs.checkRun(volumeNode, run, editedSegments)
+        self._startAnew()
+        key = runs.volumeKey(volumeNode)
+
+        def write(answer):
+            steps = runs.applySteps(volumeNode, run, self.worker.session, answer, editedSegments)
+            self._takeSteps(steps, onResults, onFailure, lambda: volumeNode.GetScene() is None)
+
+        def ask():
+            self._ask("segment", run.arguments(key), write, onFailure)
+
+        if self._isOpen(key):
+            ask()
+        else:
+            self._takeSteps(
+                runs.openVolumeSteps(self.worker.session, volumeNode),
+                lambda arguments: self._ask("open_volume", arguments, self._opened(arguments, ask), onFailure),
+                onFailure,
+            )
+
+    def redecode(self, results, sliceIndex, lesion, onPart, onFailure):
+        """Decode one part again; the volume is sent first where the worker does not have it."""
+
+        def take(answer):
+            onPart(self.worker.session.takeArray(answer["mask"]), answer)
+
+        def ask():
+            self.worker.ask(
+                "redecode", runs.redecodeArguments(results, sliceIndex, lesion), take, onFailure, onLog=self._onLog
+            )
+
+        def send(arguments):
+            self.worker.ask("open_volume", arguments, self._opened(arguments, ask), onFailure)
+
+        if self._isOpen(runs.volumeKey(results.inputVolume)):
+            ask()
+        else:
+            steps = runs.openVolumeSteps(self.worker.session, results.inputVolume)
+            runInTurns(steps, lambda isFinal: False, send, send, lambda error: onFailure(asModuleError(error)))
+
+    def _isOpen(self, key):
+        session = self.worker.session
+        if self._open.get("session") is not session:
+            self._open = {"session": session, "keys": set()}
+        return key in self._open["keys"]
+
+    def _opened(self, arguments, then):
+        session, keys = self.worker.session, self._open["keys"]
+
+        def opened(_answer):
+            (Path(session.folder) / arguments["array"]).unlink(missing_ok=True)
+            keys.add(arguments["key"])
+            then()
+
+        return opened
+
+    def _startAnew(self):
         if self.isBusy:
             raise ModuleError(_("Something is running already. Wait until it is done, or cancel it."))
         self._isCancelled = False
+
+    def _ask(self, verb, arguments, onResult, onFailure):
+        if self._isCancelled:
+            onFailure(stopped())
+            return
         self._begin(
             self.worker.ask(
                 verb, arguments, self._ending(onResult), self._ending(onFailure), self._onProgress, self._onLog
             )
         )
 
-    def segment(self, volumeNode, run, editedSegments, onResults, onFailure):
-        """Segment a volume and write the results into the scene."""
-        runs.checkRun(volumeNode, run, editedSegments)
-        key = runs.volumeKey(volumeNode)
+    def _takeSteps(self, steps, onDone, onFailure, isGone=lambda: False):
+        """Take steps as the user's job, one in each turn of the event loop."""
+        self._begin(_STEPS)
+        end = self._ending(onFailure)
 
-        def write(answer):
-            session = self.worker.session
-            qt.QTimer.singleShot(
-                0, lambda: self._write(volumeNode, run, session, answer, editedSegments, onResults, onFailure)
-            )
+        def failed(error):
+            end(asModuleError(error))
+            if not isinstance(error, (ModuleError, OSError)):
+                raise error
 
-        def ask(_opened=None):
-            self.start("segment", run.arguments(key), write, onFailure)
-
-        self._whenOpen(volumeNode, key, ask, onFailure, isJob=True)
-
-    def redecode(self, results, sliceIndex, lesion, onPart, onFailure):
-        """Decode one part again; the volume is sent first where the worker does not have it."""
-        key = runs.volumeKey(results.inputVolume)
-
-        def take(answer):
-            onPart(self.worker.session.takeArray(answer["mask"]), answer)
-
-        def ask(_opened=None):
-            self.worker.ask(
-                "redecode", runs.redecodeArguments(results, sliceIndex, lesion), take, onFailure, onLog=self._onLog
-            )
-
-        self._whenOpen(results.inputVolume, key, ask, onFailure)
-
-    def _write(self, volumeNode, run, session, answer, editedSegments, onResults, onFailure):
-        if self._isCancelled or volumeNode.GetScene() is None:  # the answer was faster than the wish to stop
-            for name in (answer["heat"], answer["labels"]):
-                session.takeArray(name)
-            onFailure(RunCancelled(_("Stopped. Nothing was changed.")))
-            return
-        try:
-            results = runs.applySegmentation(volumeNode, run, session, answer, editedSegments)
-        except ModuleError as error:
-            onFailure(error)
-            return
-        onResults(results)
-
-    def _whenOpen(self, volumeNode, key, then, onFailure, isJob=False):
-        session = self.worker.session
-        if self._open.get("session") is not session:
-            self._open = {"session": session, "keys": set()}
-        if key in self._open["keys"]:
-            then()
-            return
-        arguments = runs.openVolumeArguments(session, volumeNode)
-        keys = self._open["keys"]
-
-        def opened(_answer):
-            (Path(session.folder) / arguments["array"]).unlink(missing_ok=True)
-            keys.add(key)
-            if isJob and self._isCancelled:
-                onFailure(RunCancelled(_("Stopped. Nothing was changed.")))
-            else:
-                then()
-
-        if isJob:
-            self.start("open_volume", arguments, opened, onFailure)
-        else:
-            self.worker.ask("open_volume", arguments, opened, onFailure)
+        runInTurns(
+            steps,
+            lambda isFinal: isGone() or (self._isCancelled and not isFinal),
+            self._ending(onDone),
+            lambda: end(stopped()),
+            failed,
+        )
 
     def _begin(self, number):
         self._current = number
@@ -126,3 +154,25 @@ class Jobs:
             callback(outcome)
 
         return end
+
+
+def stopped():
+    """Return what is said when the user stopped the work."""
+    return RunCancelled(_("Stopped. Nothing was changed."))
+
+
+def asModuleError(error):
+    """Return an error as one whose text is for the user."""
+    if isinstance(error, ModuleError):
+        return error
+    if isinstance(error, OSError):
+        return ModuleError(
+            _("Writing to the folder for temporary files failed: {error}. Check the free disk space.").format(
+                error=error
+            )
+        )
+    return ModuleError(
+        _("Unexpected {kind}: {error}. Try again; if it comes again, report it with the text of Slicer's log.").format(
+            kind=type(error).__name__, error=error
+        )
+    )

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
-import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from . import anomalySegments, runs
 from .errors import ModuleError
+from .exclusionMasks import excludedVoxels
 from .parameters import MIASSAMParameterNode
 from .resultNodes import Results
 from .runs import Run
+from .steps import runAll
 from .volumes import checkVolume, ijkToWorld, voxels
 from .workerBlocking import BlockingWorker
 
@@ -80,19 +80,19 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         model="embedded",
         device="auto",
         checkpoint="",
-        lesions=None,
+        excludeMasks=None,
         progress=None,
         log=None,
         **options,
     ):
         """Build a memory bank from volumes of normal anatomy and return what it says about itself.
 
-        output: folder to make, NAME.bank. lesions: volume node -> label map of what is not normal.
-        options: preset, modality, anatomy, axis, overwrite.
+        output: folder to make, NAME.bank. excludeMasks: volume node -> segmentation or label map; the slices it
+        marks are left out. options: preset, modality, anatomy, axis, overwrite.
         """
-        arguments = bankArguments(
-            self.worker.session, volumes, output, modelArgument(model, device, checkpoint), lesions or {}, options
-        )
+        wanted = modelArgument(model, device, checkpoint)
+        steps = bankSteps(self.worker.session, volumes, output, wanted, excludeMasks or {}, options)
+        arguments = runAll(steps)
         return self.worker.call("build_bank", arguments, progress, log)
 
     def bankInfo(self, bank, verify=False):
@@ -113,7 +113,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
             old = self._openKeys.get(volumeNode.GetID())
             if old:
                 self.worker.call("close_volume", {"key": old})
-            arguments = runs.openVolumeArguments(session, volumeNode)
+            arguments = runAll(runs.openVolumeSteps(session, volumeNode))
             try:
                 self.worker.call("open_volume", arguments)
             finally:
@@ -128,8 +128,8 @@ def modelArgument(model, device, checkpoint):
     return {**wanted, "checkpoint": str(checkpoint)} if checkpoint else wanted
 
 
-def bankArguments(session, volumes, output, model, lesions, options):
-    """Put the volumes into the exchange folder and return the worker's arguments for a build."""
+def bankSteps(session, volumes, output, model, excludeMasks, options):
+    """Put the volumes into the exchange folder, in steps; return the worker's arguments for a build."""
     folder = Path(output)
     if not volumes:
         raise ModuleError(_("No volume was chosen. A memory bank is built from one or more normal volumes."))
@@ -137,22 +137,18 @@ def bankArguments(session, volumes, output, model, lesions, options):
         raise ModuleError(
             _("'{path}' is no name for a memory bank. Take a folder name that ends in .bank.").format(path=folder)
         )
-    return {
-        "output": str(folder),
-        "model": model,
-        **options,
-        "volumes": [_normalVolume(session, number, each, lesions.get(each)) for number, each in enumerate(volumes)],
-    }
+    sent = []
+    for number, volumeNode in enumerate(volumes):
+        sent.append((yield from _normalVolumeSteps(session, number, volumeNode, excludeMasks.get(volumeNode))))
+    return {"output": str(folder), "model": model, **options, "volumes": sent}
 
 
-def _normalVolume(session, number, volumeNode, lesionNode):
+def _normalVolumeSteps(session, number, volumeNode, maskNode):
     checkVolume(volumeNode)
-    data = {
-        "array": session.saveArray(f"normal{number}", voxels(volumeNode)),
-        "name": volumeNode.GetName(),
-        "ijk_to_ras": ijkToWorld(volumeNode).tolist(),
-    }
-    if lesionNode is not None:
-        label = np.ascontiguousarray(slicer.util.arrayFromVolume(lesionNode) != 0, np.uint8)
-        data["lesion"] = session.saveArray(f"lesion{number}", label)
+    data = {"name": volumeNode.GetName(), "ijk_to_ras": ijkToWorld(volumeNode).tolist()}
+    data["array"] = yield from session.saveArraySteps(f"normal{number}", voxels(volumeNode))
+    if maskNode is not None:
+        marked = excludedVoxels(maskNode, volumeNode)
+        yield
+        data["exclude_mask"] = yield from session.saveArraySteps(f"excludeMask{number}", marked)
     return data

@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 
 from . import banks, runs
 from .parameters import ModelChoice
+from .samples import SAMPLES, sampleTitle
 
 
 class PanelState:
@@ -14,6 +15,8 @@ class PanelState:
         self.ui = ui
         self.ui.progressBar.setVisible(False)
         self.ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        for sample in SAMPLES:
+            self.ui.sampleComboBox.addItem(sampleTitle(sample))
 
     def showBusy(self, isBusy):
         """The button that starts is the one that stops."""
@@ -26,6 +29,7 @@ class PanelState:
             self.ui.modelComboBox,
             self.ui.deviceComboBox,
             self.ui.loadSampleButton,
+            self.ui.sampleComboBox,
             self.ui.buildBankButton,
             self.ui.downloadModelButton,
             self.ui.installButton,

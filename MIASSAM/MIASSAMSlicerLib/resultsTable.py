@@ -3,6 +3,8 @@
 import qt
 from slicer.i18n import tr as _
 
+from .units import scoreText, shortUnit, tailInWords, unitInWords
+
 
 class ResultsTable:
     """Fills a QTableWidget with the findings of a record; a click tells which one."""
@@ -11,7 +13,6 @@ class ResultsTable:
         self._table, self._onChosen = table, onChosen
         self._rows = []
         table.setColumnCount(4)
-        table.setHorizontalHeaderLabels([_("Slice"), _("Anomaly"), _("Score"), _("Area (mm\u00b2)")])
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(22)
         table.horizontalHeader().setStretchLastSection(True)
@@ -20,18 +21,29 @@ class ResultsTable:
     def show(self, record):
         """Show the findings of a record, ranked by score; none for an empty record."""
         self._rows = sorted(
-            ((result["index"], finding) for result in record.get("slices", ()) for finding in result["findings"]),
+            ((each, finding) for each in record.get("slices", ()) for finding in each["findings"]),
             key=lambda row: -(row[1]["score"] or 0.0),
         )
+        self._showHeads(record.get("heat_unit", ""))
         self._table.setRowCount(len(self._rows))
-        for number, (index, finding) in enumerate(self._rows):
-            values = (str(index), str(finding["lesion"]), f"{finding['score']:.2f}", areaText(finding["area_mm2"]))
-            for column, text in enumerate(values):
-                self._table.setItem(number, column, qt.QTableWidgetItem(text))
+        for number, (each, finding) in enumerate(self._rows):
+            texts = str(each["index"]), str(finding["lesion"]), scoreText(finding["score"] or 0.0)
+            for column, text in enumerate((*texts, areaText(finding["area_mm2"]))):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(tailInWords(each.get("tail_probability")))
+                self._table.setItem(number, column, item)
+
+    def _showHeads(self, unit):
+        score = _("Score ({unit})").format(unit=shortUnit(unit)) if unit else _("Score")
+        self._table.setHorizontalHeaderLabels([_("Slice"), _("Anomaly"), score, _("Area (mm\u00b2)")])
+        self._table.horizontalHeaderItem(2).setToolTip(
+            _("Highest value of the heat map in this part: {unit}").format(unit=unitInWords(unit))
+        )
 
     def _onCellClicked(self, row, _column):
         if 0 <= row < len(self._rows):
-            self._onChosen(*self._rows[row])
+            each, finding = self._rows[row]
+            self._onChosen(each["index"], finding)
 
 
 def areaText(areaMm2):

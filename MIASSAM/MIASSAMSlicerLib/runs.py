@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from . import anomalySegments, cogPoints, heatMap, hierarchy
 from .errors import ModuleError
 from .resultNodes import Results
+from .steps import FINAL, runAll
 from .volumes import checkVolume, ijkToWorld, modalityOf, volumeKey, voxels
 
 EDITED_CHOICES = ("refuse", "keep", "replace")
@@ -42,16 +43,16 @@ class Run:
             )
 
 
-def openVolumeArguments(session, volumeNode):
-    """Put a volume into the exchange folder and return the worker's arguments for it."""
-    key = volumeKey(volumeNode)
-    return {
-        "key": key,
-        "array": session.saveArray("volume", voxels(volumeNode)),
+def openVolumeSteps(session, volumeNode):
+    """Put a volume into the exchange folder, in steps; return the worker's arguments for it."""
+    arguments = {
+        "key": volumeKey(volumeNode),
         "name": volumeNode.GetName(),
         "ijk_to_ras": ijkToWorld(volumeNode).tolist(),
         "modality": modalityOf(volumeNode),
     }
+    name = yield from session.saveArraySteps("volume", voxels(volumeNode))
+    return {**arguments, "array": name}
 
 
 def checkRun(volumeNode, run, editedSegments="refuse"):
@@ -71,19 +72,22 @@ def checkRun(volumeNode, run, editedSegments="refuse"):
 
 def applySegmentation(volumeNode, run, session, answer, editedSegments="refuse"):
     """Write an answer into the scene: segmentation, heat map, points, folder. Return the results."""
-    heat, labels = session.takeArray(answer["heat"]), session.takeArray(answer["labels"])
+    return runAll(applySteps(volumeNode, run, session, answer, editedSegments))
+
+
+def applySteps(volumeNode, run, session, answer, editedSegments="refuse"):
+    """Write an answer into the scene in steps; return the results."""
+    heat, labels = session.takeArray(answer["heat"]), np.asarray(session.takeArray(answer["labels"]))
+    yield
+    segmentation = anomalySegments.ensureSegmentation(volumeNode)
+    keepEdited = editedSegments != "replace"
+    yield from anomalySegments.writeSegmentsSteps(segmentation, volumeNode, labels, keepEdited)
+    heatNode = yield from heatMap.writeHeatMapSteps(volumeNode, heat, answer["heat_unit"])
+    yield FINAL
     slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
     try:
-        results = Results(
-            volumeNode,
-            anomalySegments.ensureSegmentation(volumeNode),
-            heatMap.writeHeatMap(volumeNode, heat, answer["heat_unit"]),
-            cogPoints.ensurePoints(volumeNode),
-        )
-        anomalySegments.writeSegments(
-            results.segmentation, volumeNode, np.asarray(labels), keepEdited=editedSegments != "replace"
-        )
-        cogPoints.writeCogPoints(results.points, volumeNode, answer["slices"])
+        results = Results(volumeNode, segmentation, heatNode, cogPoints.ensurePoints(volumeNode))
+        cogPoints.writeCogPoints(results.points, volumeNode, answer["slices"], answer["heat_unit"])
         results.record = recordOf(run, answer)
         hierarchy.placeBesideInput(volumeNode, [results.segmentation, results.heat, results.points])
     finally:

@@ -1,6 +1,7 @@
 """Show results in the views: heat over the input, and jumps to a point."""
 
 import slicer
+import vtk
 
 from .heatMap import showLegend
 from .volumes import ijkToWorld
@@ -47,8 +48,20 @@ def fitViews():
 
 
 def jumpTo(position):
-    """Center every slice view on a world position."""
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *position, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    """Move every slice view to the slice of a world position; a view that would not show it is centered on it."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        if isInSight(node, position):
+            node.JumpSliceByOffsetting(*position)
+        else:
+            node.JumpSliceByCentering(*position)
+
+
+def isInSight(sliceNode, position):
+    """Tell whether a world position, brought onto the view's plane, lies within its window."""
+    toWindow = vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(sliceNode.GetXYToRAS(), toWindow)
+    place = toWindow.MultiplyPoint((*position, 1.0))
+    return all(0 <= place[axis] < sliceNode.GetDimensions()[axis] for axis in (0, 1))
 
 
 def startPlacing(points):

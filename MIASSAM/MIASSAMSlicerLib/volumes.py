@@ -65,8 +65,8 @@ def isInsideVolume(volumeNode, ijk):
 
 
 def voxels(volumeNode):
-    """Return the voxels as float32 (K, J, I)."""
-    return np.ascontiguousarray(slicer.util.arrayFromVolume(volumeNode), dtype=np.float32)
+    """Return the voxels (K, J, I) as they are; the worker reads them as float32."""
+    return slicer.util.arrayFromVolume(volumeNode)
 
 
 def volumeKey(volumeNode):

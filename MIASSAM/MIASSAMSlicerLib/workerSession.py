@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from slicer.i18n import tr as _
-
 from MIASSAMLib.worker import FINAL_KINDS, LineBuffer, encode
+from slicer.i18n import tr as _
 
 from .errors import ModuleError, RunCancelled, WorkerError
 
 LIBRARY_FOLDER = Path(__file__).resolve().parent.parent
+STEP_BYTES = 32_000_000
+"""How much is written before the window gets a turn."""
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from MIASSAMLib.worker.__main__ import main; main(sys.argv[2:])"
 
 
@@ -90,11 +91,21 @@ class WorkerSession:
         """Remove the exchange folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def saveArray(self, stem, array):
-        """Put an array into the exchange folder and return its file name."""
-        name = f"{stem}.npy"
-        np.save(self.folder / name, array, allow_pickle=False)
-        return name
+    def saveArraySteps(self, stem, array):
+        """Put an array (K, J, I) into the exchange folder, a few slices in each step; return its file name."""
+        path = self.folder / f"{stem}.npy"
+        slices = max(1, STEP_BYTES // max(1, array[:1].nbytes))
+        try:
+            with path.open("wb") as file:
+                header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for first in range(0, len(array), slices):
+                    file.write(np.ascontiguousarray(array[first : first + slices]).data)
+                    yield
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path.name
 
     def takeArray(self, name):
         """Read an array the worker left and remove its file."""

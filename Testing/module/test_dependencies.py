@@ -68,9 +68,13 @@ def pip(flow, monkeypatch, request):
         flow.installed.add(name)
 
     if request.param == "5.12":
-        packaging = types.SimpleNamespace(
-            pip_ensure=lambda requirement, constraints=None, **options: install(str(requirement), constraints)
-        )
+
+        def ensure(requirement, constraints=None, prompt_install=True, requester=None, skip_in_testing=True):
+            assert not prompt_install, "the one question was asked already"
+            assert not skip_in_testing, "with --testing Slicer would install nothing and say nothing"
+            install(str(requirement), constraints)
+
+        packaging = types.SimpleNamespace(pip_ensure=ensure)
         monkeypatch.setattr(flow.module, "_slicerPackaging", lambda: packaging)
     else:
         monkeypatch.setattr(flow.module, "_slicerPackaging", lambda: None)

@@ -175,6 +175,7 @@ def test_results_lie_in_one_folder_beside_the_input(logic, volume, bank):
     folder = folders.pop()
     assert hierarchy.GetItemParent(folder) == patient
     assert hierarchy.GetItemName(folder) == "Patient anomalies"
+    assert hierarchy.GetNumberOfItemChildren(patient) == 2, "the input and one folder, also after a second run"
 
 
 def test_results_of_two_inputs_are_apart(logic, volume, bank):

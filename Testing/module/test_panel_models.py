@@ -1,7 +1,88 @@
-"""The panel's choices of model and bank: downloads, checkpoint files, what a bank says."""
+"""The panel's choices: packages, model, bank, sample and options reach the run."""
 
+import pytest
 import slicer
 from slicer_host.events import waitFor
+
+from .test_panel import segment
+
+
+@pytest.mark.parametrize("accepts", [False, True], ids=["declined", "accepted"])
+def test_the_first_click_asks_once_about_missing_packages(ready, monkeypatch, quietDialogs, accepts):
+    from MIASSAMSlicerLib import dependencies
+
+    asked, installed = [], []
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: [] if installed else ["platformdirs"])
+    monkeypatch.setattr(dependencies, "_install", installed.append)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: asked.append(text) or accepts)
+    ready.ui.segmentButton.click()
+    assert len(asked) == 1 and "platformdirs" in asked[0]
+    if accepts:
+        waitFor(lambda: ready.results is not None and not ready.jobs.isBusy)
+        assert installed == ["platformdirs"]
+        return
+    assert installed == [] and not ready.jobs.worker.isRunning
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert "Nothing was changed" in quietDialogs[0] and ready.ui.segmentButton.enabled
+
+
+def test_every_option_reaches_the_run(ready):
+    ui = ready.ui
+    assert ready.actions.run().options == {"all_slices": False, "sensitivity": 0.05}
+    ui.maskComboBox.currentIndex = 4
+    ui.promptComboBox.currentIndex = 3
+    ui.sensitivitySlider.value = 0.2
+    ui.allSlicesCheckBox.click()
+    ui.deviceComboBox.currentIndex = 1
+    run = ready.actions.run()
+    assert run.options == {"all_slices": True, "sensitivity": 0.2, "mask": "auto", "prompt": "box"}
+    assert run.model == {"name": "embedded", "device": "cpu"}
+    assert run.bankPath == ready.parameters.bankPath
+
+
+def test_a_bank_and_a_checkpoint_can_be_browsed_for(ready, monkeypatch):
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_arguments: "/banks/Knee.bank")
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *_arguments: "/models/medsam.pth")
+    ready.ui.bankBrowseButton.click()
+    assert ready.parameters.bankPath == "/banks/Knee.bank" and ready.ui.bankComboBox.currentText == "Knee"
+    ready.ui.modelComboBox.currentIndex = 4
+    ready.ui.checkpointBrowseButton.click()
+    assert ready.ui.checkpointLineEdit.text == "/models/medsam.pth"
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_arguments: "")
+    ready.ui.bankBrowseButton.click()
+    assert ready.parameters.bankPath == "/banks/Knee.bank", "nothing was chosen, so nothing changes"
+
+
+def test_a_bank_says_what_it_is(ready, tmp_path):
+    import json
+
+    draft = {"modality": "mri", "anatomy": "brain FLAIR", "model_name": "vit_b", "preset": "refined"}
+    bank = tmp_path / "Heads.bank"
+    bank.mkdir()
+    (bank / "manifest.json").write_text(json.dumps({"draft": draft, "n_slices": 812}))
+    ready.parameters.bankPath = str(bank)
+    assert ready.ui.bankInfoLabel.text == "MRI brain FLAIR: 812 normal slices, model vit_b, preset refined"
+
+
+def test_a_fetched_model_is_told(ready):
+    ready.actions._onModelFetched({"path": "/cache/sam_vit_b.pth"})
+    assert ready.ui.statusLabel.text == "The model is ready: /cache/sam_vit_b.pth"
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_the_chosen_sample_comes_with_its_bank(panel, index):
+    from MIASSAMSlicerLib import samples
+
+    assert panel.ui.sampleComboBox.count == 3
+    panel.ui.sampleComboBox.currentIndex = index
+    panel.ui.loadSampleButton.click()
+    waitFor(lambda: panel.parameters.bankPath and not panel.jobs.isBusy)
+    assert panel.parameters.inputVolume.GetName() == samples.SAMPLES[index].name
+    assert panel.ui.bankComboBox.currentText == samples.SAMPLES[index].bankName
+    segment(panel)
 
 
 def test_downloaded_models_can_be_deleted(ready, monkeypatch):

@@ -45,8 +45,8 @@ def _source(data: Mapping[str, Any], modality: str, call: Call) -> BuildSource:
 
     voxels = np.nan_to_num(np.asarray(call.load(data["array"]), np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     volume = Volume(voxels, np.array(data["ijk_to_ras"], float), str(data["name"]), modality)
-    lesion: AnyArray | None = call.load(data["lesion"]) if data.get("lesion") else None
-    return BuildSource(volume.name, lambda: (volume, lesion), hashlib.sha256(voxels.tobytes()).hexdigest())
+    marked: AnyArray | None = call.load(data["exclude_mask"]) if data.get("exclude_mask") else None
+    return BuildSource(volume.name, lambda: (volume, marked), hashlib.sha256(voxels.tobytes()).hexdigest())
 
 
 def bank_info(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Stand-in for ``slicer.packaging`` (Slicer 5.12): it installs nothing; tests replace ``pip_install``."""
+"""Stand-in for ``slicer.packaging`` (Slicer 5.12): it never installs into this Python."""
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -45,8 +46,12 @@ def pip_ensure(
         return
     if prompt_install and not slicer.util.confirmOkCancelDisplay("\n".join(map(str, missing)), requester or ""):
         raise RuntimeError("User declined package installation")
-    pip_install([str(item) for item in missing], requester=requester)
+    pip_install([str(item) for item in missing], constraints=constraints, requester=requester)
 
 
-def pip_install(requirements, **options):
-    raise AssertionError(f"a test let the module install {requirements}")
+def pip_install(requirements, constraints=None, **options):
+    """Run pip, as Slicer does, where a test has given it a folder of its own to install into."""
+    if not os.environ.get("PIP_TARGET"):
+        raise AssertionError(f"a test let the module install {requirements}")
+    limits = ["-c", str(constraints)] if constraints else []
+    slicer.util.executePythonModule("pip", ["install", *requirements, *limits], blocking=True)
