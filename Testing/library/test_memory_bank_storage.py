@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from library.bank_helpers import brute_force, build_bank, make_draft, make_low_rank_rows, make_rows
 from MIASSAMLib.errors import BankError, BankMismatchError, UsageError
-from MIASSAMLib.memory_bank import BankWriter, MemoryBank, bank_info, storage, verify_bank
+from MIASSAMLib.memory_bank import (
+    BankWriter,
+    KindRecord,
+    MemoryBank,
+    bank_info,
+    search_torch,
+    storage,
+    verify_bank,
+)
 from MIASSAMLib.memory_bank.codec import learn_codec
+from MIASSAMLib.memory_bank.flat import write_flat
 from MIASSAMLib.memory_bank.quality import exact_neighbors
 from MIASSAMLib.memory_bank.rows import rows_of_array
 from MIASSAMLib.memory_bank.search_torch import TorchSearcher
@@ -161,13 +170,51 @@ def test_numbers_too_large_for_half_precision_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("resident", [True, False])
-def test_torch_search_is_exact_in_half_precision_products(resident):
-    rows = make_low_rank_rows(20_000)
-    queries = make_low_rank_rows(300, seed=5)
-    distances, neighbors = TorchSearcher(rows, resident=resident).search(queries)
-    truth = brute_force(queries[:50], rows)
-    np.testing.assert_allclose(distances[:50], truth, rtol=1e-4)
-    assert len(neighbors) == 300
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_torch_search_is_exact_whatever_type_multiplies_fastest(monkeypatch, resident, dtype):
+    """A CPU multiplies float32 or bfloat16, graphics cards float16; all else is the same code."""
+    import torch
+
+    monkeypatch.setattr(search_torch, "product_dtype", lambda device: getattr(torch, dtype))
+    monkeypatch.setitem(search_torch._CHUNK_ROWS, "cpu", 3000)
+    rows, queries = make_low_rank_rows(8_500, 256), make_low_rank_rows(60, 256, seed=5)
+    searcher = TorchSearcher(rows, resident=resident)
+    assert dtype in searcher.name
+    distances, neighbors = searcher.search(queries)
+    np.testing.assert_allclose(distances, brute_force(queries, rows), rtol=1e-4)
+    np.testing.assert_allclose(np.square(queries - rows[neighbors]).sum(axis=1), distances, rtol=1e-5)
+    excluded = np.tile([[2500, 8500]], (60, 1))
+    excluded[30:] = [0, 7000]
+    without = searcher.search_excluding(queries, excluded)[0]
+    np.testing.assert_allclose(without[:30], brute_force(queries[:30], rows[:2500]), rtol=1e-4)
+    np.testing.assert_allclose(without[30:], brute_force(queries[30:], rows[7000:]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_rows", [1, 31, 128, 129])
+def test_torch_search_takes_banks_smaller_than_a_block_or_a_short_list(n_rows):
+    rows, queries = make_low_rank_rows(n_rows), make_low_rank_rows(7, seed=5)
+    np.testing.assert_allclose(TorchSearcher(rows).search(queries)[0], brute_force(queries, rows), rtol=1e-4)
+    everything = np.tile([[0, n_rows]], (7, 1))
+    assert np.isinf(TorchSearcher(rows).search_excluding(queries, everything)[0]).all()
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 700])
+def test_an_exact_bank_is_the_file_that_faiss_would_write(tmp_path, n_rows):
+    import faiss
+
+    rows = make_rows(n_rows, 24)
+    index = faiss.IndexFlatL2(24)
+    index.add(rows)
+    faiss.write_index(index, str(tmp_path / "by_faiss"))
+    write_flat(tmp_path / "by_us", rows.shape, iter([rows[:300], rows[300:]]))
+    assert (tmp_path / "by_us").read_bytes() == (tmp_path / "by_faiss").read_bytes()
+
+
+@pytest.mark.parametrize(("card_gib", "is_resident"), [(24, True), (17, True), (15, False)])
+def test_half_rows_stay_on_a_card_that_has_room_for_them(monkeypatch, card_gib, is_resident):
+    monkeypatch.setattr(storage, "_card_memory", lambda: card_gib << 30)
+    record = KindRecord("half", "", 7_680_000, 1024, {})
+    assert storage._fits_memory(record, "cuda") == is_resident
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda", "cpu"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,30 @@ class FlatSearcher:
 
 def flat_searcher_of(rows: FloatArray) -> FlatSearcher:
     """Return an exact searcher over rows (M, D) in memory."""
-    return FlatSearcher(_index_of(rows.shape[1], [rows]))
-
-
-def write_flat(path: Path, dimension: int, chunks: Iterable[FloatArray]) -> None:
-    """Write the rows of all chunks as a Faiss IndexFlatL2 file."""
     import faiss
 
-    faiss.write_index(_index_of(dimension, chunks), str(path))
+    index = faiss.IndexFlatL2(rows.shape[1])
+    index.add(np.ascontiguousarray(rows, np.float32))
+    return FlatSearcher(index)
+
+
+def write_flat(path: Path, shape: tuple[int, int], chunks: Iterable[FloatArray]) -> None:
+    """Write the rows (M, D) of all chunks as the file of a Faiss IndexFlatL2, without holding them in memory."""
+    with path.open("wb") as file:
+        file.write(_flat_header(*shape))
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, "<f4").data)
+
+
+def _flat_header(n_rows: int, dimension: int) -> bytes:
+    """Return what Faiss writes before the rows: an empty index's bytes with the two counts filled in.
+
+    Byte 8: rows as int64; the last 8 bytes: numbers as uint64.
+    """
+    import faiss
+
+    empty = faiss.serialize_index(faiss.IndexFlatL2(dimension)).tobytes()
+    return empty[:8] + struct.pack("<q", n_rows) + empty[16:-8] + struct.pack("<Q", n_rows * dimension)
 
 
 def nearest_squared(queries: FloatArray, rows: FloatArray) -> FloatArray:
@@ -107,12 +124,3 @@ def _copy_to_card(index: Any) -> Any:
         return faiss.index_cpu_to_all_gpus(index)
     except RuntimeError:
         return None
-
-
-def _index_of(dimension: int, chunks: Iterable[FloatArray]) -> Any:
-    import faiss
-
-    index = faiss.IndexFlatL2(dimension)
-    for chunk in chunks:
-        index.add(np.ascontiguousarray(chunk, np.float32))
-    return index

@@ -66,7 +66,7 @@ def write_storage(
     paths = {role: folder / name for role, name in files.items()}
     quality: dict[str, Any] = {"exact": True}
     if storage == "none":
-        write_flat(paths["index"], rows.dimension, rows.chunks())
+        write_flat(paths["index"], (len(rows), rows.dimension), rows.chunks())
     elif storage == "half":
         write_half(paths["rows"], rows)
         quality = _measured(open_half(paths["rows"], resident=False), rows, seed)
