@@ -11,15 +11,20 @@ from ..protocols import Progress, no_progress
 
 @contextmanager
 def terminal_progress(enabled: bool = True) -> Iterator[Progress]:
-    """Give a progress callback that draws stage, done / total and time left on stderr."""
+    """Give a progress callback that draws stage, done / total, how many a second and time left on stderr."""
     if not enabled or not sys.stderr.isatty():
         yield no_progress
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(rate_in_words(task.speed))
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         current = ""
@@ -32,6 +37,11 @@ def terminal_progress(enabled: bool = True) -> Iterator[Progress]:
             bar.update(task, description=stage, completed=done, total=total)
 
         yield report
+
+
+def rate_in_words(per_second: float | None) -> str:
+    """Return a rate as "12.3/s", with "" before it is known."""
+    return f"{per_second:.3g}/s" if per_second else ""
 
 
 def say(text: str) -> None:
