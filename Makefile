@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: help setup setup-test demo test test-all lint bench clean
+.PHONY: help setup setup-test demo test test-all lint bench pictures clean
 
 help:
 	@echo "make demo   set up and run the demo: phantoms, banks, segmentations, pictures, Dice"
 	@echo "make test   set up and run the tests"
 	@echo "make bench  measure speed and memory on this machine"
+	@echo "make pictures   draw the pictures of the Slicer module in docs/images"
 
 $(BIN)/python:
 	@echo "Making a virtual environment in $(VENV) with $$($(PYTHON) --version) ..."
@@ -46,6 +47,9 @@ lint: setup-test
 
 bench: setup-test
 	@$(BIN)/miassam bench --output bench_output
+
+pictures: setup-test
+	@PYTHONPATH=Testing $(BIN)/python -m slicer_host.pictures docs/images
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUTPUT) bench_output

@@ -160,8 +160,8 @@ class PointCorrections(VTKObservationMixin):
         self._again.discard(part)
         with _Writing(self):
             cogPoints.restore(self.results.points, before)
-        self._onMessage(str(error))
         self._onChanged()
+        self._onMessage(str(error))
 
     def _write(self, part, thin, before):
         """Put a decoded part, or nothing, into the lesion's segment on its slice."""

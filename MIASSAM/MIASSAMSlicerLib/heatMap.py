@@ -22,6 +22,8 @@ _ANCHORS = (
 )
 NORMAL_UPPER_LIMIT = 3.0
 """Below this many standard deviations a calibrated map is not shown: it is normal."""
+LEAST_BRIGHTEST = 6.0
+"""The brightest color stands for no less than this, so that what is barely unusual does not shine."""
 _HIDDEN_SHARE = 97.0
 """Percentile of an uncalibrated map below which it is not shown."""
 _LEAST_SHARE_OF_HIGHEST = 0.05
@@ -92,7 +94,7 @@ def shownRange(heatKji, unit):
     """Return the values at which the overlay starts and where its colors end."""
     highest = float(np.nanmax(heatKji, initial=0.0))
     if unit == CALIBRATED_UNIT:
-        return NORMAL_UPPER_LIMIT, max(highest, NORMAL_UPPER_LIMIT * 1.2)
+        return NORMAL_UPPER_LIMIT, max(highest, LEAST_BRIGHTEST)
     sample = heatKji.ravel()[:: max(1, heatKji.size // _SAMPLE_SIZE)]
     low = max(float(np.percentile(sample, _HIDDEN_SHARE)), highest * _LEAST_SHARE_OF_HIGHEST, 1e-6)
     return low, max(highest, low * 1.2)
@@ -118,8 +120,9 @@ def showLegend(heat):
     """Show the color legend of a heat map, with its unit."""
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(heat)
     if legend is not None:
-        legend.SetTitleText(legendTitle(heat.GetAttribute("MIASSAM.Unit") or ""))
-        legend.SetLabelFormat("%.1f" if heat.GetDisplayNode().GetWindowLevelMax() >= 10 else "%.3g")
+        unit = heat.GetAttribute("MIASSAM.Unit") or ""
+        legend.SetTitleText(legendTitle(unit))
+        legend.SetLabelFormat("%.1f" if unit == CALIBRATED_UNIT else "%.3g")
         legend.SetSize(0.09, 0.4)
         legend.SetPosition(0.98, 0.5)
         for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):

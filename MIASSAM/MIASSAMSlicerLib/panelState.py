@@ -7,12 +7,16 @@ from . import banks, runs
 from .parameters import ModelChoice
 from .samples import SAMPLES, sampleTitle
 
+FETCHING = "fetching"
+MEGABYTE = 1_000_000
+
 
 class PanelState:
     """Writes the state of the module into the widgets of the panel."""
 
     def __init__(self, ui):
         self.ui = ui
+        self._lastMissing = ""
         self.ui.progressBar.setVisible(False)
         self.ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         for sample in SAMPLES:
@@ -40,9 +44,10 @@ class PanelState:
             self.ui.progressBar.value = 0
 
     def showProgress(self, stage, done, total):
-        self.ui.progressBar.maximum = max(total, 1)
-        self.ui.progressBar.value = done
-        self.showStatus(_("{stage}: {done} of {total}").format(stage=stage, done=done, total=total))
+        unit = MEGABYTE if stage == FETCHING else 1  # the bar takes 32 bits
+        self.ui.progressBar.maximum = max(total // unit, 1)
+        self.ui.progressBar.value = done // unit
+        self.showStatus(progressText(stage, done // unit, total // unit))
 
     def showStatus(self, text):
         self.ui.statusLabel.text = text
@@ -55,6 +60,11 @@ class PanelState:
         missing = self._missing(parameters)
         self.ui.segmentButton.enabled = isBusy or not missing
         self.ui.segmentButton.toolTip = missing or _("Find and outline what is abnormal in the volume.")
+        if missing and not isBusy:
+            self.showStatus(missing)
+        elif not missing and self.ui.statusLabel.text == self._lastMissing:
+            self.showStatus("")
+        self._lastMissing = missing
 
     @staticmethod
     def _missing(parameters):
@@ -98,3 +108,19 @@ class PanelState:
             widget.enabled = hasResults
         self.ui.editButton.enabled = hasResults
         self.ui.undoButton.enabled = canUndo
+
+
+def progressText(stage, done, total):
+    """Say how far a stage is; the library names the stages."""
+    if stage == FETCHING:
+        return _("Downloading: {done} of {total} MB").format(done=done, total=total)
+    known = {
+        "loading the model": _("Loading the model"),
+        "generating the sample": _("Generating the sample"),
+        "scoring slices": _("Comparing slices with the memory bank"),
+        "outlining lesions": _("Outlining anomalies"),
+        "segmenting slices": _("Segmenting slices"),
+        "calibrating on held-out normal slices": _("Calibrating on normal slices that were held out"),
+    }
+    words = known.get(stage) or stage[:1].upper() + stage[1:]
+    return _("{stage}: {done} of {total}").format(stage=words, done=done, total=total)

@@ -48,4 +48,7 @@ class ResultsTable:
 
 def areaText(areaMm2):
     """Write an area with as many digits as are worth reading; in OCT it is far below 1."""
-    return f"{areaMm2:.0f}" if areaMm2 >= 10 else f"{areaMm2:.2g}"
+    for least, digits in ((10, 0), (1, 1), (0.1, 2)):
+        if areaMm2 >= least:
+            return f"{areaMm2:.{digits}f}"
+    return f"{areaMm2:.2g}"

@@ -9,6 +9,8 @@ from slicer.i18n import tr as _
 
 from . import banks
 
+SOFT_TISSUE_WINDOW = (350, 50)
+"""Width and level in HU."""
 EMBEDDED = {"name": "embedded", "device": "auto"}
 
 
@@ -45,6 +47,9 @@ def addSample(sample, session, answer):
         session.takeArray(answer["array"]), np.array(answer["ijk_to_ras"]), sample.name
     )
     node.SetDescription(answer["description"])
+    if answer["modality"] == "ct":
+        node.GetDisplayNode().AutoWindowLevelOff()
+        node.GetDisplayNode().SetWindowLevel(*SOFT_TISSUE_WINDOW)
     slicer.util.setSliceViewerLayers(background=node)
     return node
 

@@ -33,8 +33,8 @@ def legendTitle(unit):
 
 
 def scoreText(score):
-    """Write a score with three digits or more."""
-    return f"{score:.1f}" if score >= 10 else f"{score:.3g}"
+    """Write a score with three digits or more, the same number of them for like scores."""
+    return f"{score:.1f}" if score >= 10 else f"{score:.2f}" if score >= 1 else f"{score:.3g}"
 
 
 def scoreWithUnit(score, unit):

@@ -193,7 +193,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.corrections.isBusy:
             self.state.showStatus(_("Outlining again..."))
         else:
-            self.state.showStatus("")
+            self.state.showStatus(_("The correction was applied."))
 
     def _addsOutsidePoints(self):
         isShiftHeld = bool(int(slicer.app.keyboardModifiers()) & int(qt.Qt.ShiftModifier))

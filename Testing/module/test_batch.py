@@ -115,6 +115,32 @@ def test_the_options_are_those_of_the_command_line(logic, bank, tmp_path):
     assert options.options == {"all_slices": True, "sensitivity": 0.1, "prompt": "box", "slices": [2, 5]}
 
 
+def test_every_option_reaches_the_logic(logic, case, bank, tmp_path, monkeypatch):
+    given = []
+    segment = type(logic).segmentVolume
+
+    def noted(self, volumeNode, path, **options):
+        given.append({"bank": str(path), **{name: value for name, value in options.items() if name != "log"}})
+        return segment(self, volumeNode, path, **options)
+
+    monkeypatch.setattr(type(logic), "segmentVolume", noted)
+    words = "--device cpu --model vit_b --checkpoint own.pth --preset paper --prompt max --mask 2 --sensitivity 0.2"
+    assert run(logic, case, "--bank", bank, "--output", tmp_path / "out", *words.split()) == 0
+    assert given == [
+        {
+            "bank": str(bank),
+            "model": "vit_b",
+            "device": "cpu",
+            "checkpoint": "own.pth",
+            "preset": "paper",
+            "all_slices": False,
+            "sensitivity": 0.2,
+            "prompt": "max",
+            "mask": "2",
+        }
+    ]
+
+
 def test_the_script_exits_with_the_code(host, monkeypatch):
     import runpy
     import sys

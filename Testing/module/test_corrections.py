@@ -50,6 +50,7 @@ def test_a_dragged_point_outlines_its_part_again_and_nothing_else(segmented):
     assert after[0][3, 28:33, 18:23].all() and after[0][3].sum() == 25
     assert np.array_equal(np.delete(after[0], 3, 0), np.delete(before[0], 3, 0))
     assert np.array_equal(after[1], before[1])
+    assert segmented.ui.statusLabel.text == "The correction was applied."
 
 
 def test_it_is_outlined_once_and_only_on_release(segmented, monkeypatch):
@@ -218,7 +219,7 @@ def test_a_failed_decoding_puts_the_point_back(segmented, monkeypatch):
     waitUntilDone(segmented)
     assert cogPoints.worldPosition(segmented.results.points, LEFT_3) == position
     assert np.array_equal(voxelsOf(segmented)[0], before[0])
-    assert "no model" in segmented.ui.logTextEdit.plainText
+    assert "no model" in segmented.ui.logTextEdit.plainText and segmented.ui.statusLabel.text == "no model"
 
 
 def test_a_corrected_segment_counts_as_edited(segmented):

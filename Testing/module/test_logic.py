@@ -73,6 +73,8 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES, ids=str)
 @pytest.mark.parametrize("isTransformed", [False, True], ids=["plain", "under a transform"])
 def test_everything_lies_where_the_image_shows_it(logic, scene, bank, place, isTransformed):
+    from MIASSAMSlicerLib.volumes import ijkToWorld
+
     volume = addVolume(ijkToRas=PLACES[place])
     toWorld = np.eye(4)
     if isTransformed:
@@ -85,6 +87,7 @@ def test_everything_lies_where_the_image_shows_it(logic, scene, bank, place, isT
     assert np.allclose(position, expected, atol=1e-6)
     for node in (results.segmentation, results.heat, results.points):
         assert node.GetTransformNodeID() == volume.GetTransformNodeID()
+    assert np.allclose(ijkToWorld(results.heat), toWorld @ PLACES[place])
     # Slicer's own reading of the segment, in the world, against the voxels' own positions
     center = np.array(results.segmentation.GetSegmentCenterRAS("MIASSAM_2"))
     truth = (toWorld @ PLACES[place] @ np.array([38.5, 27.0, 3.0, 1.0]))[:3]

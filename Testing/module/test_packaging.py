@@ -11,6 +11,7 @@ import pytest
 
 from .conftest import MODULE_FOLDER, REPOSITORY
 from .listFiles import shippedFiles
+from .setRepository import FILES, currentAddress, setAddress
 
 STUB_CONFIG = """
 macro(slicerMacroBuildScriptedModule)
@@ -132,6 +133,23 @@ def test_the_catalog_entries_agree_with_cmake():
         assert data[key] == entry[name], key
     assert str(data["tier"]) == entry["tier"]
     assert data["$schema"].rstrip("#").endswith("slicer-extension-catalog-entry-schema-v1.0.1.json")
+
+
+def addresses(folder):
+    """Return every address in the catalog entries but that of their schema."""
+    text = "".join((folder / name).read_text() for name in FILES)
+    return [each for each in re.findall(r"https://[^\s\"]+", text) if "/Slicer/Slicer/" not in each]
+
+
+def test_every_address_is_of_the_one_repository_and_can_be_set_at_once(tmp_path):
+    assert {each.startswith(currentAddress()) for each in addresses(REPOSITORY)} == {True}
+    for name in FILES:
+        shutil.copy(REPOSITORY / name, tmp_path)
+    setAddress("https://git.example.net/group/SlicerMIASSAM/", tmp_path)
+    expected = [
+        each.replace(currentAddress(), "https://git.example.net/group/SlicerMIASSAM") for each in addresses(REPOSITORY)
+    ]
+    assert addresses(tmp_path) == expected
 
 
 @pytest.mark.parametrize("name", ["MIASSAM.json", "MIASSAM.s4ext", "CMakeLists.txt", "MIASSAM/CMakeLists.txt"])

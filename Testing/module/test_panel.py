@@ -31,11 +31,14 @@ def test_opening_does_nothing_but_show_the_panel(host, script, scene, quietDialo
 def test_an_empty_scene_says_what_to_do(panel):
     assert not panel.ui.segmentButton.enabled
     assert panel.ui.segmentButton.toolTip == "Load a volume and choose it as input."
+    assert panel.ui.statusLabel.text == panel.ui.segmentButton.toolTip, "a disabled button shows no tool tip to many"
     assert panel.ui.summaryLabel.text == "No results yet."
     addVolume()
     panel.initializeParameterNode()
     assert panel.ui.inputSelector.currentNode().GetName() == "Patient"
-    assert panel.ui.segmentButton.toolTip == "Choose a memory bank."
+    assert panel.ui.segmentButton.toolTip == panel.ui.statusLabel.text == "Choose a memory bank."
+    panel.parameters.bankPath = "/banks/Any.bank"
+    assert panel.ui.statusLabel.text == "" and panel.ui.segmentButton.enabled
 
 
 def test_a_click_segments_and_ranks_the_slices(ready):
@@ -157,7 +160,7 @@ def test_words_and_numbers_read_well(script):
     from MIASSAMSlicerLib.resultsTable import areaText
     from MIASSAMSlicerLib.runs import summaryOf
 
-    assert [areaText(area) for area in (696.8, 9.96, 0.0234)] == ["697", "10", "0.023"]
+    assert [areaText(area) for area in (696.8, 9.96, 1.24, 0.1, 0.0234)] == ["697", "10.0", "1.2", "0.10", "0.023"]
     found = {"n_lesions": 1, "slices": [{"findings": [{}]}, {"findings": []}]}
     assert summaryOf(found) == "One anomaly on 1 of 2 slices."
 
@@ -193,7 +196,7 @@ def test_results_in_paper_units_say_so(script):
     assert pointLabel(PointLink(17, 1), 0.01234, squared) == "slice 17: 0.0123"
     assert [shortUnit(calibrated), shortUnit(squared)] == ["SD", "squared L2"]
     assert legendTitle(squared) == "Anomaly\n(squared L2\ndistance)"
-    assert [scoreText(value) for value in (3.456, 10.0, 12345.67)] == ["3.46", "10.0", "12345.7"]
+    assert [scoreText(value) for value in (0.0123, 7.6, 10.0, 12345.67)] == ["0.0123", "7.60", "10.0", "12345.7"]
     assert "0.002" in tailInWords(0.002) and "below 1e-06" in tailInWords(1e-20) and tailInWords(None) == ""
 
 

@@ -103,6 +103,15 @@ def test_a_download_is_asked_about_and_its_failure_is_told(ready, quietDialogs, 
     assert quietDialogs == ["the fake worker has no network"]
 
 
+def test_the_progress_of_a_large_download_fits_the_bar(ready):
+    """SAM ViT-H has more bytes than the bar can count."""
+    ready.state.showProgress("fetching", 1_282_275_440, 2_564_550_879)
+    assert (ready.ui.progressBar.value, ready.ui.progressBar.maximum) == (1282, 2564)
+    assert ready.ui.statusLabel.text == "Downloading: 1282 of 2564 MB"
+    ready.state.showProgress("encoding Head A", 3, 30)
+    assert ready.ui.statusLabel.text == "Encoding Head A: 3 of 30"
+
+
 def test_banks_lie_outside_slicers_folder(host, monkeypatch):
     from MIASSAMSlicerLib import banks
 

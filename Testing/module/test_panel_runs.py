@@ -17,7 +17,7 @@ def test_the_button_cancels_and_nothing_is_left(ready, monkeypatch):
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     ready.ui.segmentButton.click()
     assert ready.ui.segmentButton.text == "Cancel"
-    waitFor(lambda: ready.ui.progressBar.value >= 1 and "segmenting slices" in ready.ui.statusLabel.text)
+    waitFor(lambda: ready.ui.progressBar.value >= 1 and "Segmenting slices" in ready.ui.statusLabel.text)
     start = fairClock()
     ready.ui.segmentButton.click()
     waitFor(lambda: not ready.jobs.isBusy)

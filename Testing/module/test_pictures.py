@@ -99,12 +99,18 @@ def test_opacity_nought_shows_the_bare_image(shown, views):
 
 @pytest.mark.parametrize("name", ["Red", "Yellow", "Green"])
 def test_heat_and_outline_lie_over_the_spot_in_every_view_of_an_oblique_transformed_volume(ready, views, name):
+    from MIASSAMSlicerLib import volumes
+
     volume = ready.parameters.inputVolume
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(turned(flips=(1, -1, 1))))
     volume.SetAndObserveTransformNodeID(linearTransform(turned(30.0, (1, 1, 1))).GetID())
     segment(ready)
     ras = centerOf(ready, (38.5, 27.0, 3))
     view, picture = show(views, name, ras)
+    normal = slicer.util.arrayFromVTKMatrix(view.node.GetSliceToRAS())[:3, 2]
+    axes = volumes.ijkToWorld(volume)[:3, :3]
+    cosines = np.abs(normal @ (axes / np.linalg.norm(axes, axis=0)))
+    assert cosines.max() > 0.999, "the view is turned to the volume, so that its points lie on view slices"
     spot = box(picture, view.pixelOf(ras), 14)
     assert colored(spot).mean() > 0.3
     ready.results.heat.SetDisplayVisibility(False)
@@ -157,3 +163,5 @@ def test_normal_heat_is_hidden_and_units_are_stated(logic, scene, bank):
     assert display.GetApplyThreshold() and display.GetLowerThreshold() == 3.0
     assert display.GetWindowLevelMax() == pytest.approx(8.0)
     assert heatMap.showLegend(heat).GetTitleText() == "Anomaly\n(SD above\nnormal)"
+    barely = heatMap.writeHeatMap(volume, np.minimum(z, 3.2), heatMap.CALIBRATED_UNIT)
+    assert barely.GetDisplayNode().GetWindowLevelMax() == pytest.approx(6.0), "what is barely unusual does not shine"

@@ -31,7 +31,7 @@ def reloaded(segmented, tmp_path):
     }
     segmented.parameters.heatOpacity = 0.3
     reload(tmp_path)
-    segmented.initializeParameterNode()
+    waitFor(lambda: segmented.results is not None, what="the panel to find the results by itself")
     return segmented, before
 
 
@@ -89,3 +89,20 @@ def test_segmenting_again_after_loading_replaces_the_results(reloaded, bank):
     settle()
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
     assert voxelsOf(panel)[0].sum() == 72
+
+
+def test_adding_the_scene_to_another_keeps_the_links(segmented, tmp_path):
+    """Slicer gives nodes new ids then; the results still belong to their own volume."""
+    from MIASSAMSlicerLib.resultNodes import Results
+
+    path = tmp_path / "scene.mrb"
+    slicer.util.saveScene(str(path))
+    slicer.util.getNode("Patient").SetName("Earlier")
+    slicer.util.loadScene(str(path), {"clear": False})
+    settle()
+    earlier, added = slicer.util.getNode("Earlier"), slicer.util.getNode("Patient")
+    assert earlier.GetID() != added.GetID()
+    for volume in (earlier, added):
+        results = Results.of(volume)
+        assert results is not None and results.isComplete and results.inputVolume is volume
+    assert Results.of(earlier).segmentation is not Results.of(added).segmentation

@@ -36,6 +36,20 @@ def hasWords(node):
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"[A-Za-z]{2}", node.value)
 
 
+def wordsIn(value):
+    """Return the literal texts that an expression may turn out to be; those inside ``_()`` are none of them."""
+    if hasWords(value) or (isinstance(value, ast.JoinedStr) and any(map(hasWords, value.values))):
+        return [value]
+    isFormatted = isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "format"
+    parts = {
+        ast.IfExp: lambda: [value.body, value.orelse],
+        ast.BoolOp: lambda: value.values,
+        ast.BinOp: lambda: [value.left, value.right],
+        ast.Call: lambda: [value.func.value] if isFormatted else [],
+    }.get(type(value), list)()
+    return [text for part in parts for text in wordsIn(part)]
+
+
 def bareTexts(tree):
     """Return literal texts handed to a user-facing call or attribute without ``_()``."""
     bare = []
@@ -48,11 +62,7 @@ def bareTexts(tree):
             isinstance(target, ast.Attribute) and target.attr in USER_ATTRIBUTES for target in node.targets
         ):
             values = [node.value]
-        bare += [
-            ast.unparse(value)
-            for value in values
-            if hasWords(value) or (isinstance(value, ast.JoinedStr) and any(map(hasWords, value.values)))
-        ]
+        bare += [ast.unparse(part) for value in values for part in wordsIn(value)]
     return bare
 
 
@@ -71,4 +81,6 @@ def test_translated_texts_are_plain_literals_with_named_placeholders(path):
 
 def test_the_check_sees_a_bare_text():
     assert bareTexts(ast.parse('label.text = "Hello"')) and bareTexts(ast.parse('showStatus(f"Slice {n} done")'))
-    assert not bareTexts(ast.parse('label.text = _("Hello")'))
+    assert bareTexts(ast.parse('label.text = _("Hello") if done else "Not yet"'))
+    assert bareTexts(ast.parse('showStatus("{n} done".format(n=n))'))
+    assert not bareTexts(ast.parse('label.text = _("Hello") if done else _("{n} left").format(n=n)'))

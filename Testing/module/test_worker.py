@@ -129,3 +129,63 @@ def test_embeddings_that_spill_to_disk_go_with_the_exchange_folder(tmp_path):
     engine._embeddings._memory_bytes = 0
     engine._embeddings.put("volume", 0, torch.zeros(256, 64, 64))
     assert [path for path in tmp_path.rglob("*") if path.is_file()], "it lies in the folder that is removed at the end"
+
+
+class Told:
+    """A call that remembers what it was told."""
+
+    def __init__(self, folder):
+        self.folder, self.lines = folder, []
+
+    def log(self, text):
+        self.lines.append(text)
+
+    def save(self, stem, array):
+        return f"{stem}.npy"
+
+
+def test_a_run_out_of_memory_goes_on_with_less(tmp_path, monkeypatch):
+    """The engine's own segmenting, with a model that fits the CPU only, one slice at a time."""
+    from types import SimpleNamespace
+
+    from MIASSAMLib.worker import answers
+    from MIASSAMLib.worker.engine import Engine
+
+    tried = []
+
+    def segment_once(self, arguments, batch, call):
+        tried.append((batch, arguments["model"]["device"]))
+        if len(tried) < 3:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        session = SimpleNamespace(model=SimpleNamespace(device="cpu"), n_encoded=4)
+        return session, SimpleNamespace(heat_kji=np.zeros(3), labels_kji=np.zeros(3))
+
+    monkeypatch.setattr(Engine, "_segment_once", segment_once)
+    monkeypatch.setattr(answers, "case_answer", lambda case: {"n_lesions": 0})
+    call = Told(tmp_path)
+    answer = Engine(tmp_path).segment({"model": {"name": "embedded", "device": "cuda"}}, call)
+    assert tried == [(0, "cuda"), (1, "cuda"), (1, "cpu")]
+    assert answer["device"] == "cpu" and "CPU" in call.lines[-1]
+
+
+def test_deleting_models_frees_their_folder(tmp_path, monkeypatch):
+    from MIASSAMLib.sam import registry
+    from MIASSAMLib.worker.models import list_models, remove_models
+
+    monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path))
+    path = registry.cached_checkpoint_path(registry.find_entry("vit_b"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * 1000)
+    assert [each["name"] for each in list_models({}, None)["models"] if each["is_here"]] == ["vit_b"]
+    assert remove_models({}, None) == {"removed": ["vit_b"], "freed_bytes": 1000}
+    assert not path.exists()
+
+
+def test_a_score_of_slices_stands_in_where_parts_have_none():
+    """The paper's presets score slices; the panel ranks parts."""
+    from MIASSAMLib.pipeline import SliceResult
+    from MIASSAMLib.worker.answers import _ranked
+
+    result = SliceResult(3, 42.5)
+    assert _ranked({"score": 0.0, "lesion": 1}, result)["score"] == 42.5
+    assert _ranked({"score": 9.0, "lesion": 1}, result)["score"] == 9.0

@@ -40,8 +40,15 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         self.setContentsMargins(0, 22, 0, 0)
 
     def _collapse(self, isCollapsed):
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+        """Hide the children, or bring back those that this has hidden: what code hid stays hidden, as in CTK."""
+        hidden = self.__dict__.setdefault("_hiddenHere", [])
+        if isCollapsed:
+            children = self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly)
+            hidden += [child for child in children if not child.isHidden()]
+        for child in hidden:
             child.setVisible(not isCollapsed)
+        if not isCollapsed:
+            hidden.clear()
         self.contentsCollapsed.emit(isCollapsed)
 
     collapsed = storedProperty(bool, "collapsed", False, None, _collapse)
