@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
@@ -33,17 +34,17 @@ class Lists(InvertedFile):
     """An inverted file behind an optional rotation."""
 
     def __init__(self, index: Any) -> None:
-        super().__init__(index)
-        self.inner = faiss.extract_index_ivf(index)
+        super().__init__(SimpleNamespace(d=index.d, nlist=N_LISTS))
+        self.whole, self.inner = index, faiss.extract_index_ivf(index)
 
     def _search(self, coordinates: Any, span: Any) -> Any:
         options: dict[str, Any] = {"nprobe": self.n_probe}
         if span is not None:
             options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorRange(int(span[0]), int(span[1])))
         inside = faiss.SearchParametersIVF(**options)
-        if isinstance(self.index, faiss.IndexPreTransform):
+        if isinstance(self.whole, faiss.IndexPreTransform):
             inside = faiss.SearchParametersPreTransform(index_params=inside)
-        return self.index.search(coordinates, self.n_short, params=inside)[1]
+        return self.whole.search(coordinates, self.n_short, params=inside)[1]
 
 
 def short_lists(n_lead: int, n_axes: int) -> dict[str, Any]:
@@ -57,9 +58,7 @@ def short_lists(n_lead: int, n_axes: int) -> dict[str, Any]:
     return {f"SQ8 on {n_lead} axes and the rest (as built)": scalar, **made}
 
 
-def measure_list(
-    name: str, index: Any, codec: RowCodec, rows: Rows, held_out: HeldOut, queries: Any
-) -> dict[str, Any]:
+def measure_list(index: Any, codec: RowCodec, rows: Rows, held_out: HeldOut, queries: Any) -> dict[str, Any]:
     """Train, fill, tune and time one kind of short list; the coded rows re-score it."""
     lists, codes, begin = Lists(index), [], time.process_time()
     sample = rows.at(np.sort(np.random.default_rng(0).choice(len(rows), N_LISTS * 40, replace=False)))
@@ -70,7 +69,6 @@ def measure_list(
         axes, energy = codec.rotate(chunk)
         index.add(lists.lead(axes, energy))
         codes.append(codec.encode(axes, energy))
-    lists.index.nlist = N_LISTS
     searcher = CompressedSearcher(codec, lists, np.concatenate(codes))
     quality = _tune(searcher, held_out, rows)
     return {

@@ -11,6 +11,7 @@ import pytest
 from library.bank_helpers import make_low_rank_rows
 from MIASSAMLib.memory_bank.codec import learn_codec
 from MIASSAMLib.memory_bank.files import write_npy
+from MIASSAMLib.memory_bank.row_file import open_npy
 from MIASSAMLib.memory_bank.spool import Entry, RowSpool
 
 MB = 1 << 20
@@ -34,6 +35,27 @@ def test_rows_are_read_by_number_in_any_order(tmp_path, dtype):
         read = spool.read("embedding", numbers)
         assert read.dtype == np.float32
         np.testing.assert_array_equal(read, rows[numbers])
+
+
+@pytest.mark.parametrize("has_pread", [True, False])
+def test_rows_of_an_open_file_survive_its_deletion_and_need_no_pread(tmp_path, monkeypatch, has_pread):
+    if not has_pread:
+        monkeypatch.delattr("os.pread", raising=False)
+    stored = np.random.default_rng(0).integers(0, 255, (20_000, 21), np.uint8)
+    np.save(tmp_path / "rows.npy", stored)
+    rows = open_npy(tmp_path / "rows.npy")
+    if sys.platform != "win32":
+        (tmp_path / "rows.npy").unlink()
+    for numbers in (np.arange(20_000), np.arange(19_999, 0, -7), np.array([4, 4, 19_999, 0])):
+        np.testing.assert_array_equal(rows[numbers], stored[numbers])
+
+
+@pytest.mark.parametrize("n_bytes", [0, 60, 128, 500])
+def test_a_row_file_cut_short_is_not_opened(tmp_path, n_bytes):
+    np.save(tmp_path / "rows.npy", np.zeros((20, 21), np.uint8))
+    (tmp_path / "rows.npy").write_bytes((tmp_path / "rows.npy").read_bytes()[:n_bytes])
+    with pytest.raises((ValueError, OSError)):
+        open_npy(tmp_path / "rows.npy")
 
 
 def mapped_file_bytes() -> int:

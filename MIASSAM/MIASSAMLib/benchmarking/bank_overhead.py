@@ -54,7 +54,7 @@ def build_overhead(model_name: str, n_volumes: int, preset_name: str, folder: Pa
     sources = [_source(folder / f"brain{seed}.nii.gz", seed) for seed in range(n_volumes)]
     begin = time.process_time()
     options = BuildOptions(overwrite=True)
-    bank = build_bank(folder / "overhead.bank", sources, model, preset(preset_name), options, note)  # type: ignore[arg-type]
+    bank = build_bank(folder / "overhead.bank", sources, model, preset(preset_name), options, note)
     whole, n_slices = time.process_time() - begin, bank.manifest.n_slices
     return {
         "model": model_name,

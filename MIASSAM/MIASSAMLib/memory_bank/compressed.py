@@ -16,6 +16,7 @@ from ..protocols import Progress, no_progress
 from .codec import RowCodec, learn_codec, load_codec
 from .files import write_npy
 from .quality import HeldOut, measure
+from .row_file import RowFile, open_npy
 from .rows import CHUNK_ROWS, Rows
 from .searcher import squared_distances
 
@@ -75,10 +76,10 @@ class CompressedSearcher:
     """Nearest rows among coded ones.
 
     Args:
-        codes: uint8 (M, row_bytes), usually a memory map.
+        codes: uint8 (M, row_bytes), an array or the rows of a file.
     """
 
-    def __init__(self, codec: RowCodec, inverted: InvertedFile, codes: AnyArray) -> None:
+    def __init__(self, codec: RowCodec, inverted: InvertedFile, codes: AnyArray | RowFile) -> None:
         self._codec = codec
         self.inverted = inverted
         self._codes = codes
@@ -151,14 +152,14 @@ def write_compressed(
     codec.save(paths["codec"])
     inverted = _train_lists(codec, rows, held_out, generator, seed)
     write_npy(paths["rows"], (len(rows), codec.row_bytes), np.uint8, _coded(codec, inverted, rows, 0, progress))
-    searcher = CompressedSearcher(codec, inverted, np.load(paths["rows"], mmap_mode="r"))
+    searcher = CompressedSearcher(codec, inverted, open_npy(paths["rows"]))
     quality = _tune(searcher, held_out, rows)
     _save_index(inverted, paths["index"])
     return {**quality, "n_probe": inverted.n_probe, "n_short": inverted.n_short, "row_bytes": codec.row_bytes}
 
 
 def open_compressed(paths: dict[str, Path], quality: Mapping[str, Any]) -> CompressedSearcher:
-    """Open what `write_compressed` wrote; the coded rows stay on disk, memory-mapped.
+    """Open what `write_compressed` wrote; the coded rows stay on disk.
 
     Raises:
         BankError: a file cannot be read.
@@ -167,7 +168,7 @@ def open_compressed(paths: dict[str, Path], quality: Mapping[str, Any]) -> Compr
 
     try:
         index = faiss.read_index(str(paths["index"]))
-        codes = np.load(paths["rows"], mmap_mode="r", allow_pickle=False)
+        codes = open_npy(paths["rows"])
     except (RuntimeError, ValueError, OSError) as error:
         raise BankError(f"{paths['index']} or {paths['rows']} cannot be read; restore or rebuild the bank") from error
     inverted = InvertedFile(index, int(quality["n_probe"]), int(quality["n_short"]))
@@ -178,10 +179,10 @@ def extend_compressed(old: dict[str, Path], new: dict[str, Path], rows: Rows, n_
     """Write files of all rows, the first `n_old` of which are already coded in the old files."""
     import faiss
 
-    codec, old_codes = load_codec(old["codec"]), np.load(old["rows"], mmap_mode="r", allow_pickle=False)
+    codec, old_codes = load_codec(old["codec"]), open_npy(old["rows"])
     codec.save(new["codec"])
     inverted = InvertedFile(faiss.read_index(str(old["index"])))
-    kept = (old_codes[start : min(start + CHUNK_ROWS, n_old)] for start in range(0, n_old, CHUNK_ROWS))
+    kept = (old_codes[np.arange(start, min(start + CHUNK_ROWS, n_old))] for start in range(0, n_old, CHUNK_ROWS))
     added = _coded(codec, inverted, rows, n_old, no_progress)
     write_npy(new["rows"], (len(rows), codec.row_bytes), np.uint8, itertools.chain(kept, added))
     _save_index(inverted, new["index"])

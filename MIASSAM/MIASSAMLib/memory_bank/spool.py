@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import os
 import zlib
@@ -17,10 +16,9 @@ import numpy as np
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..errors import BankError
 from .half import to_half
+from .row_file import RowFile
 
 _JOURNAL = "journal.jsonl"
-_LONGEST_GAP = 8
-"""Wanted rows this near to one another are read in one go, with those between them."""
 _PIECE_BYTES = 1 << 22
 
 
@@ -115,29 +113,11 @@ class RowSpool:
         self._remember(entry)
 
     def read(self, kind: str, numbers: AnyArray) -> FloatArray:
-        """Return the rows (N, D) float32 of numbers (N,).
-
-        They are read from the file in runs: the pages of a memory map would count as memory.
-        """
-        rows = np.empty((len(numbers), self.dimension(kind)), np.float32)
+        """Return the rows (N, D) float32 of numbers (N,)."""
+        shape = (self.n_rows(kind), self.dimension(kind))
         if not len(numbers):
-            return rows
-        order = None if (np.diff(numbers) >= 0).all() else np.argsort(numbers, kind="stable")
-        ascending = numbers if order is None else numbers[order]
-        breaks = np.flatnonzero(np.diff(ascending) > _LONGEST_GAP) + 1
-        with self.path(kind).open("rb") as file:
-            for start, stop in itertools.pairwise([0, *breaks.tolist(), len(ascending)]):
-                first, last = int(ascending[start]), int(ascending[stop - 1])
-                run = self._read_run(file, kind, first, last + 1)
-                wanted = slice(start, stop) if order is None else order[start:stop]
-                rows[wanted] = run[ascending[start:stop] - first]
-        return rows
-
-    def _read_run(self, file: BinaryIO, kind: str, start: int, stop: int) -> AnyArray:
-        dtype, dimension = self.dtype(kind), self.dimension(kind)
-        file.seek(start * dimension * dtype.itemsize)
-        stored = np.frombuffer(file.read((stop - start) * dimension * dtype.itemsize), dtype)
-        return stored.reshape(-1, dimension)
+            return np.empty((0, shape[1]), np.float32)
+        return np.asarray(RowFile(self.path(kind), shape, self.dtype(kind))[numbers], np.float32)
 
     def check(self) -> None:
         """Compare every stored row with its checksum.
