@@ -72,20 +72,22 @@ def flat_searcher_of(rows: FloatArray) -> FlatSearcher:
 
 def write_flat(path: Path, shape: tuple[int, int], chunks: Iterable[FloatArray]) -> None:
     """Write the rows (M, D) of all chunks as the file of a Faiss IndexFlatL2, without holding them in memory."""
+    import faiss
+
+    faiss.write_index(faiss.IndexFlatL2(shape[1]), str(path))
+    header = _with_counts(path.read_bytes(), *shape)
     with path.open("wb") as file:
-        file.write(_flat_header(*shape))
+        file.write(header)
         for chunk in chunks:
             file.write(np.ascontiguousarray(chunk, "<f4").data)
 
 
-def _flat_header(n_rows: int, dimension: int) -> bytes:
-    """Return what Faiss writes before the rows: an empty index's bytes with the two counts filled in.
+def _with_counts(empty: bytes, n_rows: int, dimension: int) -> bytes:
+    """Return the file of an empty index with its two counts filled in.
 
-    Byte 8: rows as int64; the last 8 bytes: numbers as uint64.
+    Byte 8: rows as int64; the last 8 bytes: numbers as uint64. (Faiss could also give these bytes without
+    a file, but not in a process that has loaded SimpleITK first: their bindings share a table of types.)
     """
-    import faiss
-
-    empty = faiss.serialize_index(faiss.IndexFlatL2(dimension)).tobytes()
     return empty[:8] + struct.pack("<q", n_rows) + empty[16:-8] + struct.pack("<Q", n_rows * dimension)
 
 
