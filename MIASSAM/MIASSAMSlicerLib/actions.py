@@ -204,7 +204,10 @@ class PanelActions:
             self._onFailure(error)
 
     def _onFailure(self, error):
-        self.state.showStatus(str(error))
-        self.state.log(str(error))
+        text = str(error)
+        if getattr(error, "kind", "") == "CheckpointError":
+            text += "\n" + _("In this panel: click 'Download...', or choose 'Checkpoint file...' as model.")
+        self.state.showStatus(text)
+        self.state.log(text)
         if not isinstance(error, RunCancelled):
-            slicer.util.errorDisplay(str(error), windowTitle=_("MIAS-SAM"))
+            slicer.util.errorDisplay(text, windowTitle=_("MIAS-SAM"))

@@ -67,6 +67,13 @@ def test_a_bank_says_what_it_is(ready, tmp_path):
     assert ready.ui.bankInfoLabel.text == "MRI brain FLAIR: 812 normal slices, model vit_b, preset refined"
 
 
+def test_a_model_that_is_not_here_is_told_with_the_button_that_helps(ready, quietDialogs):
+    ready.ui.modelComboBox.currentIndex = 3
+    ready.ui.segmentButton.click()
+    waitFor(lambda: quietDialogs)
+    assert "vit_h is not on this machine" in quietDialogs[0] and "'Download...'" in quietDialogs[0]
+
+
 def test_a_fetched_model_is_told(ready):
     ready.actions._onModelFetched({"path": "/cache/sam_vit_b.pth"})
     assert ready.ui.statusLabel.text == "The model is ready: /cache/sam_vit_b.pth"

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 
 import numpy as np
-from MIASSAMLib.errors import BankError, InputError
+from MIASSAMLib.errors import BankError, CheckpointError, InputError
 from MIASSAMLib.worker.channel import Channel
 from MIASSAMLib.worker.messages import PROTOCOL_VERSION
 from MIASSAMLib.worker.server import serve
@@ -83,6 +83,8 @@ class FakeEngine:
     def segment(self, arguments, call):
         if "damaged" in arguments["bank"]:
             raise BankError(f"{arguments['bank']} is damaged; rebuild it")
+        if arguments["model"]["name"] == "vit_h":
+            raise CheckpointError("model vit_h is not on this machine")
         voxels = np.nan_to_num(self._volume(arguments), nan=0.0, posinf=0.0)
         labels, slices = np.zeros(voxels.shape, np.uint16), []
         if IS_DEAF:
