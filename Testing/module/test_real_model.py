@@ -147,48 +147,64 @@ def test_the_self_test_passes_offline_within_a_minute(host, script, scene, oneTh
     assert spent / cores < 60, f"{spent:.0f} CPU seconds"
 
 
-def test_the_walk_through_from_real_clicks(
-    host, script, scene, views, worker, smallBank, tmp_path, monkeypatch, quietDialogs
-):
-    """Load sample, segment, jump, drag, undo, save, reload, drag again."""
-    from MIASSAMSlicerLib import cogPoints, samples, volumes
+@pytest.fixture
+def walker(host, script, scene, views, worker, smallBank, tmp_path, monkeypatch, quietDialogs):
+    """The opened panel on the real worker, whose sample bank is built from few slices."""
+    from MIASSAMSlicerLib import samples
     from MIASSAMSlicerLib.moduleTest import SMALL_BANK
 
     monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path / "data"))
     plain = samples.bankArguments
     monkeypatch.setattr(samples, "bankArguments", lambda sample: {**plain(sample), **SMALL_BANK})
-    panel = host.openWidget(script, "MIASSAM")
-    try:
-        panel.ui.loadSampleButton.click()
-        waitFor(lambda: panel.parameters.bankPath and not panel.jobs.isBusy, 300, "sample and bank")
-        panel.ui.segmentButton.click()
-        waitFor(lambda: panel.results is not None and not panel.jobs.isBusy, 300, "results")
-        assert panel.ui.resultsTable.rowCount > 3
-        assert panel.ui.deviceInUseLabel.text in ("used: cpu", "used: cuda", "used: mps", "used: cuda:0")
-        before = voxelsOf(panel)
-        link = cogPoints.linkOf(panel.results.points, 0)
-        start = volumes.ijkFromWorld(panel.results.inputVolume, cogPoints.worldPosition(panel.results.points, 0))
-        drag(panel, 0, start + np.array([4, 3, 0]))
-        waitUntilDone(panel)
-        moved = voxelsOf(panel)
-        changed = {int(k) for a, b in zip(before, moved, strict=True) for k in np.flatnonzero((a != b).any((1, 2)))}
-        assert changed <= {link.sliceIndex}
-        panel.ui.undoButton.click()
-        assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), before, strict=True))
-        slicer.util.saveScene(str(tmp_path / "walk.mrb"))
-        slicer.mrmlScene.Clear(0)
-        settle()
-        assert panel.results is None
-        slicer.util.loadScene(str(tmp_path / "walk.mrb"))
-        waitFor(lambda: panel.results is not None, what="the reloaded results")
-        assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), before, strict=True))
-        index = [
-            n
-            for n in range(panel.results.points.GetNumberOfControlPoints())
-            if cogPoints.linkOf(panel.results.points, n) == link
-        ][0]
-        drag(panel, index, start + np.array([4, 3, 0]))
-        waitUntilDone(panel)
-        assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(panel), moved, strict=True))
-    finally:
-        host.closeWidget("MIASSAM")
+    yield host.openWidget(script, "MIASSAM")
+    host.closeWidget("MIASSAM")
+
+
+def segmentSample(panel):
+    panel.ui.loadSampleButton.click()
+    waitFor(lambda: panel.parameters.bankPath and not panel.jobs.isBusy, 300, "sample and bank")
+    panel.ui.segmentButton.click()
+    waitFor(lambda: panel.results is not None and not panel.jobs.isBusy, 300, "results")
+    assert panel.ui.resultsTable.rowCount > 3
+    assert panel.ui.deviceInUseLabel.text in ("used: cpu", "used: cuda", "used: mps", "used: cuda:0")
+
+
+def saveAndReload(panel, path):
+    slicer.util.saveScene(str(path))
+    slicer.mrmlScene.Clear(0)
+    settle()
+    assert panel.results is None
+    slicer.util.loadScene(str(path))
+    waitFor(lambda: panel.results is not None, what="the reloaded results")
+
+
+def same(some, others):
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+def test_the_walk_through_from_real_clicks(walker, views, tmp_path):
+    """Load sample, segment, jump, drag, undo, save, reload, drag again."""
+    from MIASSAMSlicerLib import cogPoints, volumes
+
+    segmentSample(walker)
+    before, points = voxelsOf(walker), walker.results.points
+    link, position = cogPoints.linkOf(points, 0), cogPoints.worldPosition(points, 0)
+    row = next(n for n, (each, _) in enumerate(walker.table._rows) if each["index"] == link.sliceIndex)
+    walker.ui.resultsTable.cellClicked.emit(row, 0)
+    shown = views.sliceViews["Red"].node.GetSliceToRAS().GetElement(2, 3)
+    assert shown == pytest.approx(position[2], abs=1e-3), "the view has jumped to the slice"
+    target = volumes.ijkFromWorld(walker.results.inputVolume, position) + np.array([4, 3, 0])
+    drag(walker, 0, target)
+    waitUntilDone(walker)
+    moved = voxelsOf(walker)
+    changed = {int(k) for a, b in zip(before, moved, strict=True) for k in np.flatnonzero((a != b).any((1, 2)))}
+    assert changed <= {link.sliceIndex}
+    walker.ui.undoButton.click()
+    assert same(voxelsOf(walker), before)
+    saveAndReload(walker, tmp_path / "walk.mrb")
+    assert same(voxelsOf(walker), before)
+    points = walker.results.points
+    links = [cogPoints.linkOf(points, n) for n in range(points.GetNumberOfControlPoints())]
+    drag(walker, links.index(link), target)
+    waitUntilDone(walker)
+    assert same(voxelsOf(walker), moved)
