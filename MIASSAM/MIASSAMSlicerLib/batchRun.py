@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import logging
+import sys
 import time
 from pathlib import Path
 
@@ -42,7 +43,11 @@ def main(arguments, logic=None):
         return WRONG_USE
     logic = logic if logic is not None else MIASSAMLogic()
     try:
-        rows = [_segment(logic, path, name, options) for path, name in namedInputs(options.inputs)]
+        rows = []
+        for path, name in namedInputs(options.inputs):
+            rows.append(_segment(logic, path, name, options))
+            if options.json:
+                sys.stdout.write(json.dumps(rows[-1]) + "\n")
     finally:
         logic.close()
     writeTable(Path(options.output) / "cases.csv", rows)
@@ -57,6 +62,8 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="batch.py", description=_("Segment volumes in Slicer without its window."))
     add_arguments(parser)
     options = parser.parse_args(arguments)
+    if options.dask:
+        raise ModuleError(_("--dask is an option of 'miassam segment' alone; Slicer takes one case after the other."))
     try:
         options.options = runOptions(options)
     except UsageError as error:
@@ -83,13 +90,8 @@ def runOptions(options):
 
 
 def namedInputs(inputs):
-    """Return (path, unique case name) of every volume in the inputs, folders of volumes included."""
-    paths = []
-    for path in map(Path, inputs):
-        found = (
-            sorted(each for each in path.rglob("*") if each.name.lower().endswith(_ENDINGS)) if path.is_dir() else []
-        )
-        paths += found or [path]
+    """Return (path, unique case name) of every volume in the inputs; a DICOM folder is one volume."""
+    paths = [found for path in map(Path, inputs) for found in _inputsIn(path)]
     names = {}
     for path in paths:
         stem = path.name
@@ -100,6 +102,17 @@ def namedInputs(inputs):
             name, number = f"{stem}_{number}", number + 1
         names[name] = path
     return [(path, name) for name, path in names.items()]
+
+
+def _inputsIn(path):
+    """Return what the command line would take from a path; what cannot be read fails later, as its own case."""
+    from MIASSAMLib.errors import InputError
+    from MIASSAMLib.volume_io import find_inputs
+
+    try:
+        return find_inputs([path])
+    except InputError:
+        return [path]
 
 
 def _segment(logic, path, name, options):
@@ -115,6 +128,7 @@ def _segment(logic, path, name, options):
             device=options.device,
             checkpoint=str(options.checkpoint or ""),
             preset=options.preset or "",
+            modality="" if options.modality == "auto" else options.modality,
             log=logging.info,
             **options.options,
         )
@@ -130,9 +144,15 @@ def _segment(logic, path, name, options):
 
 def loadInput(path, name):
     """Load a volume by Slicer's own reader."""
+    from MIASSAMLib.volume_io.dicom import is_dicom
+
     if not path.exists():
         raise ModuleError(_("{path} is not there; check the path.").format(path=path))
-    node = slicer.util.loadVolume(str(path), {"name": name, "singleFile": True, "show": False})
+    isFolder = path.is_dir()  # of a DICOM series, which Slicer reads from any of its files
+    files = sorted(each for each in path.iterdir() if each.is_file() and is_dicom(each)) if isFolder else [path]
+    if not files:
+        raise ModuleError(_("{path} holds no volume; give a volume file or a DICOM folder.").format(path=path))
+    node = slicer.util.loadVolume(str(files[0]), {"name": name, "singleFile": not isFolder, "show": False})
     if node is None:
         raise ModuleError(_("{path} could not be read as a volume.").format(path=path))
     return node

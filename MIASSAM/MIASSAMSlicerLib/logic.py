@@ -44,6 +44,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         checkpoint="",
         editedSegments="refuse",
         preset="",
+        modality="",
         progress=None,
         log=None,
         **options,
@@ -55,7 +56,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         beside the new ones, "replace" replaces it.
         progress(stage, done, total) may raise RunCancelled to stop; log(text) takes notices.
         """
-        run = Run(str(bank), modelArgument(model, device, checkpoint), options, preset)
+        run = Run(str(bank), modelArgument(model, device, checkpoint), options, preset, modality)
         runs.checkRun(inputVolume, run, editedSegments)
         key = self._open(inputVolume)
         answer = self.worker.call("segment", run.arguments(key), progress, log)

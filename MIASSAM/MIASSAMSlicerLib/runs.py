@@ -1,6 +1,6 @@
 """What is asked of the worker and what is done with its answers; the same for panel and scripts."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +21,21 @@ MASK_INDEXES = ("1", "2", "3")
 class Run:
     """How a volume is segmented.
 
-    model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``.
+    model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in for
+    those of the bank where they are given.
     """
 
     bankPath: str
     model: dict = field(default_factory=lambda: {"name": "embedded", "device": "auto"})
     options: dict = field(default_factory=dict)
     preset: str = ""
+    modality: str = ""
 
     def arguments(self, key):
         """Return the worker's arguments for this run on an open volume."""
         arguments = {"volume": key, "bank": self.bankPath, "model": self.model, "options": self.options}
-        return {**arguments, "preset": self.preset} if self.preset else arguments
+        chosen = {"preset": self.preset, "modality": self.modality}
+        return {**arguments, **{name: value for name, value in chosen.items() if value}}
 
     def check(self):
         if not self.bankPath:
@@ -98,10 +101,7 @@ def applySteps(volumeNode, run, session, answer, editedSegments="refuse"):
 def recordOf(run, answer):
     """Return what is remembered with the results: enough to decode again after the scene was loaded."""
     kept = ("slice_axis", "n_slices", "n_lesions", "heat_unit", "slices", "run", "notes", "device")
-    return {
-        **{name: answer[name] for name in kept},
-        "request": {"bankPath": run.bankPath, "model": run.model, "options": run.options, "preset": run.preset},
-    }
+    return {**{name: answer[name] for name in kept}, "request": asdict(run)}
 
 
 def runOfRecord(results):

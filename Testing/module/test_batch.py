@@ -125,6 +125,7 @@ def test_every_option_reaches_the_logic(logic, case, bank, tmp_path, monkeypatch
 
     monkeypatch.setattr(type(logic), "segmentVolume", noted)
     words = "--device cpu --model vit_b --checkpoint own.pth --preset paper --prompt max --mask 2 --sensitivity 0.2"
+    words += " --modality ct"
     assert run(logic, case, "--bank", bank, "--output", tmp_path / "out", *words.split()) == 0
     assert given == [
         {
@@ -133,12 +134,31 @@ def test_every_option_reaches_the_logic(logic, case, bank, tmp_path, monkeypatch
             "device": "cpu",
             "checkpoint": "own.pth",
             "preset": "paper",
+            "modality": "ct",
             "all_slices": False,
             "sensitivity": 0.2,
             "prompt": "max",
             "mask": "2",
         }
     ]
+
+
+def test_a_dicom_folder_is_one_case_and_earlier_results_are_none(logic, bank, tmp_path, noDialogs):
+    from library.test_volume_io_dicom import write_series
+
+    write_series(tmp_path / "in" / "scan", spots(), directions=np.diag([1.0, -1.0, -1.0]))
+    slicer.util.saveNode(addVolume(), str(tmp_path / "in" / "mixed" / "patient.nrrd"))
+    slicer.mrmlScene.Clear(0)
+    out = tmp_path / "in" / "mixed"
+    for _ in range(2):  # the second time, the folder also holds what the first has written
+        assert run(logic, tmp_path / "in" / "scan", out, "--bank", bank, "--output", out) == 0
+        assert [(row["case"], row["n_lesions"]) for row in rows(out)] == [("scan", "2"), ("patient", "2")]
+
+
+def test_json_gives_a_line_per_case_and_dask_is_refused(logic, case, bank, tmp_path, capsys, noDialogs):
+    assert run(logic, case, "--bank", bank, "--output", tmp_path / "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["case"] == "patient"
+    assert run(logic, case, "--bank", bank, "--output", tmp_path / "out", "--dask", "local") == 2
 
 
 def test_the_script_exits_with_the_code(host, monkeypatch):

@@ -117,7 +117,8 @@ class Engine:
             raise InputError(f"volume '{key}' is not open in the worker; send it again")
         model = self._model(arguments, call)
         bank = self._bank(str(arguments.get("bank") or ""))
-        identity = (key, model.digest, model.device, str(arguments.get("bank")), str(arguments.get("preset") or ""))
+        chosen = (str(arguments.get(name) or "") for name in ("bank", "preset", "modality"))
+        identity = (key, model.digest, model.device, *chosen)
         if identity not in self._sessions:
             config, preprocessing = _settings(bank, arguments)
             if bank is not None:
@@ -157,12 +158,13 @@ class Engine:
 
 
 def _settings(bank: MemoryBank | None, arguments: Arguments) -> tuple[Config, Preprocessing]:
-    """Take config and preprocessing from the bank; a named preset replaces the config."""
+    """Take config and preprocessing from the bank; a named preset replaces the config, a modality the bank's."""
     if bank is None:
         return preset(str(arguments.get("preset") or "refined")), Preprocessing()
     draft = bank.manifest.draft
     config = preset(str(arguments["preset"])) if arguments.get("preset") else Config.from_dict(draft.config)
-    return config, Preprocessing.from_dict(draft.preprocessing)
+    preprocessing = Preprocessing.from_dict(draft.preprocessing)
+    return config, replace(preprocessing, modality=str(arguments.get("modality") or preprocessing.modality))
 
 
 def _on_device(arguments: Arguments, device: str) -> Arguments:
