@@ -63,6 +63,15 @@ def test_a_segmentation_elsewhere_in_the_hierarchy_marks_the_same_place(scene):
     assert np.array_equal(excluded(segmentation, volume), marked())
 
 
+def test_a_segmentation_that_was_not_moved_with_its_volume_marks_another_place(scene):
+    volume = addVolume()
+    segmentation = addSegmentation(volume, marked())
+    shift = np.eye(4)
+    shift[0, 3] = -3.0
+    volume.SetAndObserveTransformNodeID(linearTransform(shift).GetID())
+    assert np.array_equal(excluded(segmentation, volume), np.roll(marked(), 3, axis=2))
+
+
 def test_a_label_map_stored_another_way_round_marks_the_same_place(scene):
     place = turned()
     volume = addVolume(ijkToRas=place)

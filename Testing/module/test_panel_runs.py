@@ -72,7 +72,7 @@ def test_closing_the_module_ends_the_worker(host, ready):
     assert not isAlive(process)
 
 
-@pytest.mark.parametrize("shape", [(155, 240, 240), (200, 400, 400)], ids=["head", "chest"])
+@pytest.mark.parametrize("shape", [(155, 240, 240), (220, 512, 512)], ids=["head", "chest"])
 def test_the_window_answers_during_a_run(panel, bank, monkeypatch, shape):
     """From a cold start to the results on the screen, and in a second run, which replaces them."""
     monkeypatch.setenv("FAKE_WORKER_SECONDS", "0.001")

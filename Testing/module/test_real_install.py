@@ -11,10 +11,10 @@ import slicer
 NAME, VERSION = "miassam-install-probe", "1.2"
 
 
-def writeWheel(folder, requires=""):
+def writeWheel(folder, requires="", name=NAME, version=VERSION):
     """Write a pure Python wheel and return its path."""
-    stem = f"{NAME.replace('-', '_')}-{VERSION}"
-    metadata = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {VERSION}\n"
+    stem = f"{name.replace('-', '_')}-{version}"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files = {
         "miassam_install_probe.py": "ANSWER = 42\n",
         f"{stem}.dist-info/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
@@ -84,6 +84,7 @@ def test_a_package_that_is_not_to_be_had_is_named(shop):
 def test_a_package_that_would_replace_numpy_is_not_installed(shop):
     dependencies, wheels, target = shop
     writeWheel(wheels, requires="numpy<1.0")
+    writeWheel(wheels, name="numpy", version="0.9")
     numpy = importlib.metadata.version("numpy")
     with pytest.raises(dependencies.MissingPackagesError, match="could not be installed"):
         dependencies.ensurePackages(lambda text: True)
