@@ -10,13 +10,15 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .errors import UsageError
 
 Distance = Literal["l2", "squared_l2"]
 PromptKind = Literal["cog", "max", "box"]
 MaskChoice = Literal["1", "2", "3", "auto"]
+PerPosition = Literal["off", "auto", "on"]
+Contrast = Literal["", "flair"]
 
 FRAME_PX = 1024
 """Side of SAM's square frame; prompts are given in its pixels."""
@@ -47,6 +49,12 @@ class Config:
         prompt, mask: defaults of the point rule and the mask index.
         detour_px: the published code shrinks each image to this side before SAM's 1024; 0 = no detour.
         foreground_only: ignore the map outside the foreground for scores and prompts.
+        per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
+            volumes better (auto).
+        contrast: "flair" adds how bright tissue is to the calibrated map, for contrasts on which lesions are bright.
+        zoom: a cluster is looked at again in windows this many times as wide as it is.
+        feedback_rounds: how often a mask may go back into the decoder as a prompt.
+        axis_sigma_mm: Gaussian smoothing of calibrated maps along the slice axis; 0 = none.
         calibrated: maps become z-maps of held-out normals and only unusual slices are segmented.
         seed: seed of every random choice of a build.
     """
@@ -70,6 +78,11 @@ class Config:
     mask: MaskChoice = "3"
     detour_px: int = 0
     foreground_only: bool = False
+    per_position: PerPosition = "off"
+    contrast: Contrast = ""
+    zoom: tuple[float, ...] = ()
+    feedback_rounds: int = 0
+    axis_sigma_mm: float = 0.0
     calibrated: bool = False
     seed: int = 0
 
@@ -122,17 +135,70 @@ PRESETS: dict[str, Config] = {
         dense_prompt=False,
         mask="auto",
         foreground_only=True,
+        per_position="auto",
+        zoom=(2.0, 3.0),
+        feedback_rounds=3,
         calibrated=True,
     ),
 }
 
 
+CHOICES: dict[str, tuple[str, ...]] = {
+    "distance": get_args(Distance),
+    "prompt": get_args(PromptKind),
+    "mask": get_args(MaskChoice),
+    "per_position": get_args(PerPosition),
+    "contrast": get_args(Contrast),
+}
+"""What a field with few values may be."""
+
+
 def preset(name: str) -> Config:
-    """Return the config of a preset.
+    """Return the config of a preset, or of one with changes: `refined:zoom=off,mask=3`.
+
+    A change names a field of `Config`; several values of one field are joined by `+`, none is `off`.
 
     Raises:
-        UsageError: no preset has this name.
+        UsageError: no preset has this name, or a change does not fit.
     """
-    if name not in PRESETS:
-        raise UsageError(f"there is no preset '{name}'; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    base, _, changes = name.partition(":")
+    if base not in PRESETS:
+        raise UsageError(f"there is no preset '{base}'; choose one of {', '.join(PRESETS)}")
+    return dataclasses.replace(changed(PRESETS[base], changes), preset=name)
+
+
+def changed(config: Config, changes: str) -> Config:
+    """Return a config with changes such as `contrast=flair,axis_sigma_mm=5`.
+
+    Raises:
+        UsageError: a change names no field, or its value does not fit.
+    """
+    for change in filter(None, changes.split(",")):
+        config = _changed_once(config, change)
+    return config
+
+
+def _changed_once(config: Config, change: str) -> Config:
+    key, equals, text = change.partition("=")
+    fields = [field.name for field in dataclasses.fields(config) if field.name != "preset"]
+    if key not in fields or not equals:
+        raise UsageError(f"'{change}' changes no field of a preset; write FIELD=VALUE with one of {', '.join(fields)}")
+    try:
+        value = _value_like(getattr(config, key), text)
+        if value not in CHOICES.get(key, (value,)):
+            raise ValueError(text)
+    except ValueError as error:
+        raise UsageError(f"'{change}' does not fit: {key} is like {getattr(config, key)!r}") from error
+    return dataclasses.replace(config, **{key: value})
+
+
+def _value_like(old: Any, text: str) -> Any:
+    """Read a value of the kind of an old one; a tuple's items are joined by `+`."""
+    if isinstance(old, bool):
+        return bool(("off", "on").index(text))
+    if isinstance(old, tuple):
+        parts = [] if text == "off" else text.split("+")
+        return tuple(part if old and isinstance(old[0], str) else float(part) for part in parts)
+    if isinstance(old, str):
+        return "" if text == "none" else text
+    return type(old)(text)

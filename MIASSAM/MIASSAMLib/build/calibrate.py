@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,17 @@ from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import Config
 from ..errors import BankError
 from ..memory_bank import BankWriter, StoredPart
+from ..patches import patch_places
 from ..pipeline import EncodedSlice, foreground_patches
-from ..pipeline.calibrated import LEVEL_QUANTILE, fused_scores, slice_extremes, smooth_map, standardize
+from ..pipeline.calibrated import (
+    LEVEL_QUANTILE,
+    PatchDistances,
+    fused_scores,
+    slice_extremes,
+    smooth_map,
+    standardize,
+)
+from ..pipeline.normal_scale import NormalDistances, choose_grid, fit_scale
 from ..protocols import Progress
 
 MAX_SLICES = 160
@@ -62,29 +71,38 @@ class HeldOutSlices:
         heapq.heappush(self._kept, (rank, name))
 
     def _save(self, path: Path, source: str, encoded: EncodedSlice) -> None:
-        features = {f"feature_{kind}": rows for kind, rows in encoded.features.items()}
+        assert encoded.brightness is not None
+        arrays: dict[str, Any] = {f"feature_{kind}": rows for kind, rows in encoded.features.items()}
+        arrays |= {"source": source, "index": encoded.index, "foreground": encoded.foreground}
+        arrays |= {"depth": encoded.depth, "brightness": encoded.brightness}
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
-            np.savez(file, source=source, index=encoded.index, foreground=encoded.foreground, **features)
+            np.savez(file, **arrays)
         partial.replace(path)
 
 
 @dataclass(frozen=True)
 class HeldOutDistances:
-    """One held-out slice against the rest of the bank: squared distances (N,) by kind."""
+    """One held-out slice beside the rest of the bank, and its smoothed brightness (256, 256)."""
 
-    squared: Mapping[str, FloatArray]
+    patches: PatchDistances
     foreground: BoolArray
-    wanted: BoolArray
+    brightness: FloatArray
     source: str
     index: int
+
+    def normal(self, kind: str) -> NormalDistances:
+        """Return the distances of its foreground patches."""
+        wanted = self.patches.wanted
+        values = np.sqrt(np.maximum(self.patches.squared[kind][wanted].astype(np.float64), 0))
+        return NormalDistances(values, self.patches.places[wanted], self.patches.depth, self.source)
 
 
 def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progress: Progress) -> dict[str, AnyArray]:
     """Measure the held-out slices against the rows of the other volumes.
 
-    Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the log
-    distance, the spread of the fused map, and the score of every held-out slice with its volume.
+    Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the distance, pooled or by place,
+    the spread of the fused map, and the clusters of every held-out slice with its volume.
     """
     files = held_out.files()
     parts = writer.parts()
@@ -103,9 +121,9 @@ def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progr
 
 def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Config) -> HeldOutDistances | None:
     with np.load(path, allow_pickle=False) as data:
-        source, index = str(data["source"]), int(data["index"])
+        source, index, depth = str(data["source"]), int(data["index"]), float(data["depth"])
         features = {kind: np.asarray(data[f"feature_{kind}"]) for kind in config.features}
-        foreground = np.asarray(data["foreground"])
+        foreground, brightness = np.asarray(data["foreground"]), np.asarray(data["brightness"])
     excluded = excluded_parts(parts, source, index)
     wanted = foreground_patches(foreground, config)
     if all(excluded) or not wanted.any():
@@ -114,7 +132,8 @@ def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Co
     for kind, rows in features.items():
         squared[kind] = np.zeros(len(rows), np.float32)
         squared[kind][wanted] = writer.search_excluding(kind, rows[wanted], excluded)
-    return HeldOutDistances(squared, foreground, wanted, source, index)
+    patches = PatchDistances(squared, wanted, patch_places(foreground), depth)
+    return HeldOutDistances(patches, foreground, brightness, source, index)
 
 
 def excluded_parts(parts: list[StoredPart], source: str, index: int) -> list[bool]:
@@ -130,25 +149,33 @@ def excluded_parts(parts: list[StoredPart], source: str, index: int) -> list[boo
 
 def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, AnyArray]:
     """Return the arrays of `calibration.npz` from the distances of held-out slices."""
-    scales = {}
-    for kind in config.features:
-        distances = np.sqrt(np.concatenate([item.squared[kind][item.wanted] for item in measured]))
-        scales[kind] = (float(distances.mean()), max(float(distances.std()), 1e-6))
-    smoothed = [smooth_map(fused_scores(item.squared, scales, item.wanted, config), config) for item in measured]
-    inside = np.concatenate([values[item.foreground] for values, item in zip(smoothed, measured, strict=True)])
-    fused = (float(inside.mean()), max(float(inside.std()), 1e-6))
-    level = float(np.quantile((inside - fused[0]) / fused[1], LEVEL_QUANTILE))
-    extremes = [
-        slice_extremes(standardize(values, item.foreground, fused), level)
-        for values, item in zip(smoothed, measured, strict=True)
-    ]
+    by_kind = {kind: [item.normal(kind) for item in measured] for kind in config.features}
+    grid = choose_grid(list(by_kind.values()), config.per_position)
+    scales = {kind: fit_scale(normal, grid) for kind, normal in by_kind.items()}
+    smoothed = [smooth_map(fused_scores(item.patches, scales, config), config) for item in measured]
+    fused, by_features = _map_arrays(smoothed, measured)
+    brightness, by_brightness = _map_arrays([item.brightness for item in measured], measured)
     names = sorted({item.source for item in measured})
     return {
-        **{f"kind_{kind}": np.array(scale) for kind, scale in scales.items()},
-        "fused": np.array(fused),
+        **{f"kind_{kind}": scale.to_array() for kind, scale in scales.items()},
+        "fused": fused,
+        **by_features,
+        "brightness": brightness,
+        **{f"flair_{name}": array for name, array in by_brightness.items()},
+        "slice_volume": np.array([names.index(item.source) for item in measured]),
+        "slice_index": np.array([item.index for item in measured]),
+    }
+
+
+def _map_arrays(maps: list[FloatArray], measured: list[HeldOutDistances]) -> tuple[AnyArray, dict[str, AnyArray]]:
+    """Return mean and spread of normal maps inside the foreground, and their level, peaks and masses."""
+    pairs = list(zip(maps, (item.foreground for item in measured), strict=True))
+    inside = np.concatenate([values[foreground] for values, foreground in pairs]).astype(np.float64)
+    mean, spread = float(inside.mean()), max(float(inside.std()), 1e-6)
+    level = float(np.quantile((inside - mean) / spread, LEVEL_QUANTILE))
+    extremes = [slice_extremes(standardize(values, foreground, (mean, spread)), level) for values, foreground in pairs]
+    return np.array([mean, spread]), {
         "level": np.array(level),
         "slice_peaks": np.array([peak for peak, _ in extremes]),
         "slice_masses": np.array([mass for _, mass in extremes]),
-        "slice_volume": np.array([names.index(item.source) for item in measured]),
-        "slice_index": np.array([item.index for item in measured]),
     }

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..config import PRESETS
+from ..config import PRESETS, preset
 from ..errors import UsageError
 
 MODALITIES = ("auto", "mri", "ct", "oct")
@@ -30,7 +30,20 @@ def add_preprocessing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "refined") -> None:
     """Add --preset."""
-    parser.add_argument("--preset", default=default, choices=sorted(PRESETS))
+    names = ", ".join(sorted(PRESETS))
+    parser.add_argument(
+        "--preset", default=default, type=preset_name, metavar="NAME", help=f"{names}; changes as in refined:zoom=off"
+    )
+
+
+def preset_name(text: str) -> str:
+    """Return the name of a preset, which may carry changes.
+
+    Raises:
+        UsageError: there is none.
+    """
+    preset(text)
+    return text
 
 
 def parse_window(words: list[str]) -> str | dict[str, Any]:

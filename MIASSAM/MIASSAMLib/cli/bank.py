@@ -82,6 +82,11 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masks-suffix", metavar="SUFFIX", help="labels lie beside the inputs: NAME + SUFFIX, such as _label"
     )
+    parser.add_argument(
+        "--per-position",
+        choices=("off", "auto", "on"),
+        help="calibrate each place by itself: never, where that predicts normal volumes better, or always",
+    )
     parser.add_argument("--anatomy", default="", help="words for the manifest, such as 'brain FLAIR axial'")
     parser.add_argument("--overwrite", action="store_true", help="replace a bank of this name")
     parser.add_argument("--append", action="store_true", help="add these volumes to the bank that is there")
@@ -126,6 +131,8 @@ def run_build(arguments: argparse.Namespace) -> int:
     options = dataclasses.replace(options, coreset=Choice(arguments.coreset_ratio, arguments.coreset))
     with terminal_progress(not arguments.json) as progress:
         config = preset(arguments.preset)
+        if arguments.per_position:
+            config = dataclasses.replace(config, per_position=arguments.per_position)
         with _encoder(arguments, model, config, preprocessing) as encoder:
             build_bank(arguments.output, sources, model, config, options, progress, encoder)
     print_info(arguments.output, arguments.json)

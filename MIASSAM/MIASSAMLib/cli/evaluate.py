@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import PRESETS
-from .arguments import add_model_arguments, add_preprocessing_arguments, parse_window
+from .arguments import add_model_arguments, add_preprocessing_arguments, parse_window, preset_name
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
@@ -30,10 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="test each group on a bank of the others' lesion-free slices",
     )
-    for name, choices in (("preset", (*PRESETS, "none")), ("prompt", _PROMPTS), ("mask", _MASKS)):
-        words = "; none = brightness alone" if name == "preset" else ""
-        wanted = [choice for choice in choices if choice != "none"]
-        parser.add_argument(f"--{name}", nargs="+", choices=choices, default=wanted, help=f"rows; default all{words}")
+    parser.add_argument(
+        "--preset",
+        nargs="+",
+        type=lambda text: text if text == "none" else preset_name(text),
+        default=list(PRESETS),
+        metavar="NAME",
+        help=f"rows: {', '.join(PRESETS)}, or one with changes as refined:zoom=off,mask=3; none = brightness alone",
+    )
+    for name, choices in (("prompt", _PROMPTS), ("mask", _MASKS)):
+        parser.add_argument(f"--{name}", nargs="+", choices=choices, default=choices, help="rows; default all")
     add_model_arguments(parser)
     add_preprocessing_arguments(parser)
     parser.add_argument(

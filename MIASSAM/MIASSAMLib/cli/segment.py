@@ -40,6 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark"
     )
     parser.add_argument(
+        "--contrast",
+        default="none",
+        choices=("none", "flair"),
+        help="flair: lesions are bright; the map shows how bright tissue is beside normal tissue (refined only)",
+    )
+    parser.add_argument(
+        "--smooth-axis",
+        type=float,
+        default=0.0,
+        metavar="MM",
+        help="smooth the map across slices by this sigma (refined)",
+    )
+    parser.add_argument(
         "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line per case")
@@ -56,7 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     names = case_names(paths)
     check_output_dir(arguments.output, [name + end for name in names for end in CASE_FILES], paths)
     choice = SegmenterChoice(
-        arguments.bank, arguments.preset, arguments.model, arguments.checkpoint, arguments.device, arguments.modality
+        arguments.bank,
+        arguments.preset,
+        arguments.model,
+        arguments.checkpoint,
+        arguments.device,
+        arguments.modality,
+        changes_of(arguments),
     )
     segmenter = load_segmenter(*dataclasses.astuple(choice))
     rows = []
@@ -79,6 +98,7 @@ class SegmenterChoice:
     checkpoint: Path | None
     device: str
     modality: str
+    changes: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +138,18 @@ def _segment_cases(
             yield row
 
 
+def changes_of(arguments: argparse.Namespace) -> str:
+    """Return what the options change in the preset's config.
+
+    Raises:
+        UsageError: the smoothing is negative.
+    """
+    if arguments.smooth_axis < 0:
+        raise UsageError(f"--smooth-axis {arguments.smooth_axis:g} mm is negative; give 0 or more")
+    changes = [f"axis_sigma_mm={arguments.smooth_axis}"] if arguments.smooth_axis else []
+    return ",".join([*changes, *([] if arguments.contrast == "none" else [f"contrast={arguments.contrast}"])])
+
+
 def segment_options(arguments: argparse.Namespace) -> SegmentOptions:
     """Return the options of a run.
 
@@ -144,21 +176,25 @@ def load_segmenter(
     checkpoint: Path | None = None,
     device: str = "auto",
     modality: str = "auto",
+    changes: str = "",
 ) -> Segmenter:
-    """Open a bank and the model it was built with.
+    """Open a bank and the model it was built with; `changes` as in `config.changed`.
 
     Raises:
+        UsageError: a change does not fit the preset.
         BankError, BankMismatchError: the bank is damaged or was built with something else.
         CheckpointError: the model cannot be loaded.
     """
-    from ..config import Config, preset
+    from ..config import Config, changed, preset
     from ..memory_bank import MemoryBank
     from ..pipeline import Preprocessing, Segmenter
     from ..sam import load_model
 
     bank = MemoryBank.load(bank_path, device=device)
     draft = bank.manifest.draft
-    config = preset(preset_name) if preset_name else Config.from_dict(draft.config)
+    config = changed(preset(preset_name) if preset_name else Config.from_dict(draft.config), changes)
+    if changes and not config.calibrated:
+        raise UsageError(f"{changes} needs a calibrated map, which the preset {config.preset} has not; use refined")
     model = load_model(model_name or draft.model_name, checkpoint, device)
     bank.check_fits(config.to_dict(), model.name, model.digest)
     if config.calibrated and not bank.calibration:

@@ -57,7 +57,17 @@ class MapPool:
     image_groups: list[str] = field(default_factory=list)
 
 
-MASK_FIGURES = ("dice_slice", "dice_pooled", "dice_volume", "false_area_normal", "lesion_sensitivity")
+MASK_FIGURES = (
+    "dice_slice",
+    "dice_slice_large",
+    "dice_pooled",
+    "dice_volume",
+    "normal_marked",
+    "false_area_normal",
+    "lesion_sensitivity",
+)
+LARGE_PX = 100
+"""Anomalous slices with more pixels than this are also averaged by themselves."""
 
 
 @dataclass
@@ -66,16 +76,21 @@ class MaskPool:
 
     sums: dict[str, GroupSums] = field(default_factory=lambda: {name: GroupSums() for name in MASK_FIGURES})
     slices: list[tuple[str, int, float]] = field(default_factory=list)
+    volumes: dict[str, float] = field(default_factory=dict)
 
     def add(self, record: CaseRecord, true: DoubleArray, marked: DoubleArray, n_found: int) -> None:
         """Add a case: pixels per slice (S,) and lesions found."""
         group, is_sick = record.group, record.anomalous > 0
         by_slice = dice(true, marked, record.anomalous)
         self.sums["dice_slice"].add(group, float(by_slice[is_sick].sum()), int(is_sick.sum()))
+        is_large = record.anomalous > LARGE_PX
+        self.sums["dice_slice_large"].add(group, float(by_slice[is_large].sum()), int(is_large.sum()))
         whole = (2.0 * true.sum(), float(marked.sum() + record.anomalous.sum()))
         self.sums["dice_pooled"].add(group, *whole)
         if record.is_volume and is_sick.any():
             self.sums["dice_volume"].add(group, whole[0] / whole[1], 1)
+            self.volumes[record.name] = whole[0] / whole[1]
+        self.sums["normal_marked"].add(group, int((marked[~is_sick] > 0).sum()), int((~is_sick).sum()))
         area = marked[~is_sick].sum() / record.pixels
         self.sums["false_area_normal"].add(group, float(area), int((~is_sick).sum()))
         self.sums["lesion_sensitivity"].add(group, n_found, len(record.lesion_sizes))

@@ -41,6 +41,7 @@ def _row(pool: Pool, key: RowKey, model: str, of_map: dict[str, Any] | None) -> 
         "n_groups": len(pool.groups),
         "n_cases": pool.n_cases,
         "is_oracle": key.is_oracle,
+        "dice_by_volume": pool.masks[key.text].volumes,
         "intervals_95": of_map["intervals"] | intervals,
         "binning_error_bounds": of_map["bounds"],
     }

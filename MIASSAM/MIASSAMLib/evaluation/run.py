@@ -118,16 +118,15 @@ def score_data_set(place: Workplace, data: DataSet) -> list[Part]:
 
 
 def _part(place: Workplace, data: DataSet, fold: Fold, name: str, config: Config) -> Part:
+    is_preset = name in place.options.presets
     said = {
         "version": __version__,
         "config": config.to_dict(),
         "model": place.model.digest,
         "preprocessing": place.preprocessing(data).to_dict(),
         "rule": data.rule,
-        "rows": [place.options.prompts, place.options.masks] if name in PRESETS else [],
-        "bank": [place.options.bank_step, *((case.name, case.stamp) for case in fold.sources)]
-        if name in PRESETS
-        else [],
+        "rows": [place.options.prompts, place.options.masks] if is_preset else [],
+        "bank": [place.options.bank_step, *((case.name, case.stamp) for case in fold.sources)] if is_preset else [],
     }
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     folder = place.folder / safe_name(data.name) / "records" / safe_name(name)
@@ -140,7 +139,8 @@ def _score_preset(place: Workplace, data: DataSet, fold: Fold, config: Config) -
     pending = part.pending(place.failures)
     if not pending:
         return part
-    bank_path = place.folder / safe_name(data.name) / f"{safe_name(fold.name)}-{config.preset}-{part.digest[:8]}.bank"
+    bank_name = f"{safe_name(fold.name)}-{safe_name(config.preset)}-{part.digest[:8]}.bank"
+    bank_path = place.folder / safe_name(data.name) / bank_name
     bank = _open_bank(place, data, fold, config, bank_path)
     segmenter = Segmenter(place.model, bank, config, place.preprocessing(data))
     for number, case in enumerate(pending):

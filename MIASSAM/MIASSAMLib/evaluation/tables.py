@@ -7,9 +7,13 @@ from typing import Any
 
 from . import published
 from .metrics import FOUND_SHARE, FPR_LIMIT, MIN_LESION_PX
+from .pooling import LARGE_PX
 from .row_keys import NORMAL_QUANTILE
 
 Row = dict[str, Any]
+
+MANY_VOLUMES = 12
+"""With more volumes than this there is no column for each."""
 
 COLUMNS = {
     "p_auroc": "P-AUROC",
@@ -18,8 +22,10 @@ COLUMNS = {
     "aupro": "AUPRO",
     "image_auroc": "image AUROC",
     "dice_slice": "Dice per anomalous slice",
+    "dice_slice_large": f"the same, over {LARGE_PX} px",
     "dice_pooled": "Dice pooled",
     "dice_volume": "Dice per volume",
+    "normal_marked": "normal slices marked",
     "false_area_normal": "false area on normal slices",
     "lesion_sensitivity": "lesion sensitivity",
 }
@@ -30,9 +36,11 @@ Only original pixels count, of slices that show the organ or an anomaly.
 * **P-AUROC**, **P-AP** (average precision), **AUPRO** (false-positive rate up to {FPR_LIMIT:g}, regions per slice,
   corners connect): over all pixels of all slices. **In organ**: over the pixels of the organ only, since the
   background is trivially normal and hides failure.
-* **Dice per anomalous slice**: mean over the slices that hold an anomalous pixel. **Pooled**: over the pixels of all
-  slices together. **Per volume**: mean over volumes that hold an anomaly, every slice counted.
-* **False area**: share of a lesion-free slice that is marked, mean over lesion-free slices.
+* **Dice per anomalous slice**: mean over the slices that hold an anomalous pixel; and over those with more than
+  {LARGE_PX} anomalous pixels. **Pooled**: over the pixels of all slices together. **Per volume**: mean over volumes
+  that hold an anomaly, every slice counted.
+* **Normal slices marked**: share of the lesion-free slices on which anything is marked. **False area**: share of a
+  lesion-free slice that is marked, mean over lesion-free slices.
 * **Lesion sensitivity**: share of lesions (connected in 3-D, from {MIN_LESION_PX} voxels) of which at least
   {FOUND_SHARE:.0%} is marked.
 * **Held-out quantile**: the level that {NORMAL_QUANTILE:.1%} of the organ's pixels on held-out normal slices stay
@@ -46,6 +54,7 @@ def render_tables(by_data_set: dict[str, list[Row]], header: Sequence[str], rule
     parts = ["# Results", *header, "", "## How to read them", "", HOW]
     for name, rows in by_data_set.items():
         parts += [f"## {name}", "", _counts(rows, rules.get(name, "")), "", _measured(rows), ""]
+        parts += _by_volume(rows)
     parts += _paper_tables(by_data_set)
     return "\n".join(parts) + "\n"
 
@@ -78,6 +87,15 @@ def _measured(rows: list[Row]) -> str:
         cells = [f"{percent(row[key])}{_interval(row, key)}" for key in COLUMNS]
         body.append([name_of(row), *cells])
     return _table(["method", *COLUMNS.values()], body)
+
+
+def _by_volume(rows: list[Row]) -> list[str]:
+    """Return a table of the Dice of each volume, where there are few."""
+    names = list(rows[0]["dice_by_volume"]) if rows else []
+    if not 1 < len(names) <= MANY_VOLUMES:
+        return []
+    body = [[name_of(row), *(percent(row["dice_by_volume"].get(name)) for name in names)] for row in rows]
+    return ["Dice of each volume, every slice counted:", "", _table(["", *names], body), ""]
 
 
 def _interval(row: Row, key: str) -> str:

@@ -1,6 +1,6 @@
 """The order of the steps: encode, map, prompt, decode, and back into the volume."""
 
-from .features import EncodedSlice, encode_slices, extract_features, foreground_patches
+from .features import EncodedSlice, encode_slices, extract_features, foreground_patches, smoothed_brightness
 from .prepare import PreparedVolume, Preprocessing
 from .results import CaseResult, Finding, SliceResult
 from .scoring import SliceMap, map_slice, search_slice
@@ -22,4 +22,5 @@ __all__ = [
     "map_slice",
     "search_slice",
     "slice_range",
+    "smoothed_brightness",
 ]

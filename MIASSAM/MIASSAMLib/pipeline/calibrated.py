@@ -16,9 +16,12 @@ from scipy import ndimage
 
 from ..anomaly_map import anomaly_map
 from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
-from ..config import Config
+from ..config import Config, Contrast
+from ..errors import UsageError
+from ..patches import patch_places
 from ..protocols import PatchSearcher
 from .features import EncodedSlice, foreground_patches
+from .normal_scale import NormalScale
 from .scoring import SliceMap, search_slice
 
 OUTSIDE = -1.0
@@ -33,29 +36,39 @@ class Calibration:
     """What held-out normal slices look like to a bank.
 
     Attributes:
-        kinds: feature kind -> (mean, spread) of the patches' L2 distance.
+        kinds: feature kind -> mean and spread of the patches' L2 distance, pooled or by place.
         fused: (mean, spread) of the smoothed sum of z scores inside the foreground.
         level: map value that 2.5 % of normal tissue exceeds.
         peaks: logarithm of the highest cluster of each held-out slice, sorted.
         masses: logarithm of the heaviest cluster of each held-out slice, sorted.
+        brightness: (mean, spread) of the brightness of normal foreground when the map is that of brightness.
     """
 
-    kinds: Mapping[str, tuple[float, float]]
+    kinds: Mapping[str, NormalScale]
     fused: tuple[float, float]
     level: float
     peaks: DoubleArray
     masses: DoubleArray
+    brightness: tuple[float, float] | None = None
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, AnyArray]) -> Calibration:
-        """Read the arrays of `calibration.npz`."""
+    def from_arrays(cls, arrays: Mapping[str, AnyArray], contrast: Contrast = "") -> Calibration:
+        """Read the arrays of `calibration.npz`, those of the brightness map for a contrast with bright lesions.
+
+        Raises:
+            UsageError: the bank was built without them.
+        """
+        if contrast and f"{contrast}_level" not in arrays:
+            raise UsageError(f"the bank holds no calibration for --contrast {contrast}; build it again")
+        prefix = f"{contrast}_" if contrast else ""
         names = [name.removeprefix("kind_") for name in arrays if name.startswith("kind_")]
         return cls(
-            {name: (float(arrays[f"kind_{name}"][0]), float(arrays[f"kind_{name}"][1])) for name in names},
+            {name: NormalScale.from_array(arrays[f"kind_{name}"]) for name in names},
             (float(arrays["fused"][0]), float(arrays["fused"][1])),
-            float(arrays["level"]),
-            np.sort(np.asarray(arrays["slice_peaks"], np.float64)),
-            np.sort(np.asarray(arrays["slice_masses"], np.float64)),
+            float(arrays[f"{prefix}level"]),
+            np.sort(np.asarray(arrays[f"{prefix}slice_peaks"], np.float64)),
+            np.sort(np.asarray(arrays[f"{prefix}slice_masses"], np.float64)),
+            (float(arrays["brightness"][0]), float(arrays["brightness"][1])) if contrast else None,
         )
 
     def tail_probability(self, peak: float, mass: float) -> float:
@@ -84,15 +97,30 @@ def _tail(value: float, normal: DoubleArray) -> float:
     return float((1 - _TAIL_QUANTILE) * np.exp(-(value - start) / scale))
 
 
-def fused_scores(
-    squared: Mapping[str, FloatArray], scales: Mapping[str, tuple[float, float]], wanted: BoolArray, config: Config
-) -> FloatArray:
+@dataclass(frozen=True)
+class PatchDistances:
+    """The patches of one slice beside a bank.
+
+    Attributes:
+        squared: feature kind -> squared L2 distance (N,).
+        wanted: patches that touch the foreground, bool (N,).
+        places: where each lies in the box round the foreground (N, 2).
+        depth: where the slice lies in the volume, 0 to 1.
+    """
+
+    squared: Mapping[str, FloatArray]
+    wanted: BoolArray
+    places: FloatArray
+    depth: float
+
+
+def fused_scores(patches: PatchDistances, scales: Mapping[str, NormalScale], config: Config) -> FloatArray:
     """Return the weighted sum (N,) of the z scores of each feature kind; 0 outside the foreground."""
-    total = np.zeros(len(wanted), np.float64)
+    total = np.zeros(len(patches.wanted), np.float64)
     for kind, weight in zip(config.features, config.fusion_weights, strict=True):
-        mean, spread = scales[kind]
-        total += weight * (np.sqrt(np.maximum(squared[kind], 0)) - mean) / spread
-    return np.where(wanted, total, 0).astype(np.float32)
+        distances = np.sqrt(np.maximum(patches.squared[kind], 0))
+        total += weight * scales[kind].z_scores(distances, patches.places, patches.depth)
+    return np.where(patches.wanted, total, 0).astype(np.float32)
 
 
 def smooth_map(scores: FloatArray, config: Config) -> FloatArray:
@@ -104,6 +132,12 @@ def standardize(values: FloatArray, foreground: BoolArray, fused: tuple[float, f
     """Return the map in standard deviations above normal; OUTSIDE beyond the foreground."""
     mean, spread = fused
     return np.where(foreground, (values - mean) / spread, OUTSIDE).astype(np.float32)
+
+
+def measure_patches(encoded: EncodedSlice, squared: Mapping[str, FloatArray], config: Config) -> PatchDistances:
+    """Say where the patches of a slice lie, beside how far they are from normal."""
+    wanted = foreground_patches(encoded.foreground, config)
+    return PatchDistances(squared, wanted, patch_places(encoded.foreground), encoded.depth)
 
 
 @dataclass(frozen=True)
@@ -146,9 +180,12 @@ def surprise(values: FloatArray, calibration: Calibration) -> float:
 
 def map_calibrated(encoded: EncodedSlice, bank: PatchSearcher, calibration: Calibration, config: Config) -> SliceMap:
     """Score a slice as a z-map; the prompts' weights are what lies above the cluster-forming level."""
-    squared = {kind: search_slice(encoded, bank, kind, config) for kind in config.features}
-    wanted = foreground_patches(encoded.foreground, config)
-    fused = smooth_map(fused_scores(squared, calibration.kinds, wanted, config), config)
-    values = standardize(fused, encoded.foreground, calibration.fused)
-    weights = np.maximum(values - calibration.level, 0)
-    return SliceMap(values, weights, surprise(values, calibration))
+    if calibration.brightness is not None:
+        assert encoded.brightness is not None
+        values = standardize(encoded.brightness, encoded.foreground, calibration.brightness)
+    else:
+        squared = {kind: search_slice(encoded, bank, kind, config) for kind in config.features}
+        patches = measure_patches(encoded, squared, config)
+        fused = smooth_map(fused_scores(patches, calibration.kinds, config), config)
+        values = standardize(fused, encoded.foreground, calibration.fused)
+    return SliceMap(values, np.maximum(values - calibration.level, 0), surprise(values, calibration))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import BoolArray, FloatArray
+from ..arrays import AnyArray, BoolArray, FloatArray
+from ..config import MAP_PX
 from .calibrated import Calibration, find_parts
 
 INDEPENDENT_MM = 10.0
@@ -24,6 +25,8 @@ GROW_TAIL = 0.3
 """A cluster next to a lesion's joins it when at most this share of normal slices has one as heavy."""
 FADE = 0.12
 """A slice on which a lesion falls below this share of its highest value lies beside the lesion."""
+EXTEND = 0.06
+"""At its ends a lesion goes on while what overlaps it stays above this share of its height above the level."""
 SPECK_SPAN_MM = 4.0
 """A lesion seen over less than this, on one slice of several, is a speck unless it is rarer still."""
 SPECK_FACTOR = 0.1
@@ -35,26 +38,39 @@ class Cluster:
 
     Attributes:
         position: which map, counted along the slices looked at.
-        mask: bool (256, 256).
+        packed: its pixels as bits, for a volume has thousands of clusters.
         peak: highest map value.
         tail: share of normal slices whose heaviest cluster is at least as high or heavy.
     """
 
     position: int
-    mask: BoolArray
+    packed: AnyArray
     peak: float
     tail: float
 
+    @classmethod
+    def of(cls, position: int, mask: BoolArray, peak: float, tail: float) -> Cluster:
+        """Keep a mask (256, 256)."""
+        return cls(position, np.packbits(mask), peak, tail)
+
+    @property
+    def mask(self) -> BoolArray:
+        """Its pixels, bool (256, 256)."""
+        return np.unpackbits(self.packed).astype(bool).reshape(MAP_PX, MAP_PX)
+
+    def overlaps(self, other: Cluster) -> bool:
+        """Return whether two clusters share a pixel."""
+        return bool((self.packed & other.packed).any())
+
 
 def find_clusters(maps: Sequence[FloatArray], calibration: Calibration) -> list[Cluster]:
-    """Return every cluster that could seed or join a lesion, slice by slice."""
+    """Return every cluster, slice by slice."""
     found = []
     for position, values in enumerate(maps):
         parts = find_parts(values, calibration.level)
         for number, (peak, mass) in enumerate(zip(parts.peaks, parts.masses, strict=True), 1):
             tail = calibration.tail_probability(peak, mass)
-            if tail <= GROW_TAIL:
-                found.append(Cluster(position, parts.labels == number, float(peak), tail))
+            found.append(Cluster.of(position, parts.labels == number, float(peak), tail))
     return found
 
 
@@ -68,18 +84,42 @@ def seed_tail(n_slices: int, spacing_mm: float, sensitivity: float) -> float:
     return float(1 - (1 - sensitivity) ** (1 / looks))
 
 
-def link_lesions(clusters: Sequence[Cluster], seed: float, spacing_mm: float, n_slices: int) -> list[list[Cluster]]:
-    """Group overlapping clusters of neighboring slices and keep the groups that hold a seed.
+def link_lesions(
+    clusters: Sequence[Cluster], seed: float, spacing_mm: float, n_slices: int, level: float
+) -> list[list[Cluster]]:
+    """Group overlapping clusters of neighboring slices, keep the groups that are rare enough, and let them go on.
 
-    A group on a single slice, of several slices thinner than SPECK_SPAN_MM, must be ten times rarer.
-    Returns lesions, the rarest first.
+    A group on a single slice, of several slices thinner than SPECK_SPAN_MM, must be ten times rarer. level: the
+    cluster-forming level. Returns lesions, the rarest first.
     """
     lesions = []
-    for group in _overlapping(clusters):
+    for group in _overlapping([cluster for cluster in clusters if cluster.tail <= GROW_TAIL]):
         is_speck = len({c.position for c in group}) == 1 and n_slices > 1 and spacing_mm < SPECK_SPAN_MM
         if group_tail(group, spacing_mm) <= (seed * SPECK_FACTOR if is_speck else seed):
-            lesions.append(sorted(_core(group), key=lambda cluster: cluster.position))
-    return sorted(lesions, key=lambda group: min(cluster.tail for cluster in group))
+            lesions.append(_core(group))
+    lesions.sort(key=lambda group: min(cluster.tail for cluster in group))
+    taken = {id(cluster) for group in lesions for cluster in group}
+    for group in lesions:
+        _extend(group, clusters, taken, level)
+        group.sort(key=lambda cluster: cluster.position)
+    return lesions
+
+
+def _extend(group: list[Cluster], clusters: Sequence[Cluster], taken: set[int], level: float) -> None:
+    """Let a lesion go on over clusters that are common by themselves but overlap it; `taken` are other lesions'."""
+    by_position: dict[int, list[Cluster]] = {}
+    for cluster in clusters:
+        by_position.setdefault(cluster.position, []).append(cluster)
+    least = level + EXTEND * (max(cluster.peak for cluster in group) - level)
+    ends = list(group)
+    while ends:
+        end = ends.pop()
+        for position in (end.position - 1, end.position + 1):
+            for cluster in by_position.get(position, []):
+                if id(cluster) not in taken and cluster.peak >= least and cluster.overlaps(end):
+                    taken.add(id(cluster))
+                    group.append(cluster)
+                    ends.append(cluster)
 
 
 def _core(group: Sequence[Cluster]) -> list[Cluster]:
@@ -116,7 +156,7 @@ def _overlapping(clusters: Sequence[Cluster]) -> list[list[Cluster]]:
         by_position.setdefault(cluster.position, []).append(number)
     for number, cluster in enumerate(clusters):
         for other in by_position.get(cluster.position + 1, []):
-            if (cluster.mask & clusters[other].mask).any():
+            if cluster.overlaps(clusters[other]):
                 parent[root(other)] = root(number)
     groups: dict[int, list[Cluster]] = {}
     for number, cluster in enumerate(clusters):

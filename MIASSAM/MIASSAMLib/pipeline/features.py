@@ -17,6 +17,7 @@ from .overlap import CarefulEncoder, ahead, in_chunks
 from .prepare import PreparedVolume
 
 _SMALL_RASTER_BATCH = 8
+BRIGHTNESS_SIGMA_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,17 @@ class EncodedSlice:
         embedding: image embedding (256, 64, 64) on the model's device.
         features: feature kind -> float32 (N, D).
         foreground: bool (256, 256) in the frame.
+        brightness: smoothed grey value of the foreground, 0 elsewhere, float32 (256, 256); None where no
+            preset asks for it.
+        depth: where the slice lies between the first and last with foreground, 0 to 1.
     """
 
     index: int
     embedding: torch.Tensor
     features: dict[str, FloatArray]
     foreground: BoolArray
+    brightness: FloatArray | None = None
+    depth: float = 0.5
 
 
 def default_batch(model: SamModel) -> int:
@@ -63,7 +69,12 @@ def encode_slices(
         features = extract_features(embeddings, rasters, foregrounds, config)
         return [
             EncodedSlice(
-                index, embeddings[row], {kind: rows[row] for kind, rows in features.items()}, foregrounds[row]
+                index,
+                embeddings[row],
+                {kind: rows[row] for kind, rows in features.items()},
+                foregrounds[row],
+                smoothed_brightness(rasters[row], foregrounds[row]) if config.calibrated else None,
+                prepared.depth(index),
             )
             for row, index in enumerate(chunk)
         ]
@@ -93,6 +104,18 @@ def extract_features(
         else:
             raise ValueError(f"feature kind '{kind}' is unknown")
     return found
+
+
+def smoothed_brightness(raster: FloatArray, foreground: BoolArray) -> FloatArray:
+    """Return the Gaussian mean of the foreground's grey values, taken over the foreground only (256, 256).
+
+    raster: float32 (S, S), S a multiple of 256. foreground: bool (256, 256).
+    """
+    ratio = len(raster) // MAP_PX
+    small = raster.reshape(MAP_PX, ratio, MAP_PX, ratio).mean((1, 3))
+    share = ndimage.gaussian_filter(foreground.astype(np.float32), BRIGHTNESS_SIGMA_PX)
+    mean = ndimage.gaussian_filter(np.where(foreground, small, 0).astype(np.float32), BRIGHTNESS_SIGMA_PX)
+    return np.where(foreground, mean / np.maximum(share, 1e-6), 0).astype(np.float32)
 
 
 def foreground_patches(foreground: BoolArray, config: Config) -> BoolArray:

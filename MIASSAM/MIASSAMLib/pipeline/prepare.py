@@ -66,6 +66,21 @@ class PreparedVolume:
         """Voxels of the patient, bool (K, J, I)."""
         return foreground_mask(self.volume)
 
+    @cached_property
+    def _foreground_extent(self) -> tuple[int, int]:
+        """First and last slice with foreground."""
+        present = [index for index in range(self.plane.n_slices) if self.plane.take(self.foreground_kji, index).any()]
+        return (present[0], present[-1]) if present else (0, self.plane.n_slices - 1)
+
+    def depth(self, index: int) -> float:
+        """Return where a slice lies between the first and last with foreground, 0 to 1.
+
+        It grows toward the patient's right, front or top, whatever the storage order.
+        """
+        first, last = self._foreground_extent
+        share = float(np.clip((index - first) / max(1, last - first), 0, 1))
+        return 1 - share if self.plane.flip_slices else share
+
     def pixels(self, index: int) -> FloatArray:
         """Return slice `index` scaled by the volume's window, float32 (H, W) in [0, 1]."""
         return self.window.apply(self.plane.take(self.volume.voxels_kji, index))

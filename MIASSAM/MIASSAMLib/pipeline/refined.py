@@ -16,9 +16,9 @@ from ..arrays import AnyArray, FloatArray
 from ..errors import UsageError
 from ..protocols import Progress
 from ..slice_image import frame_to_native
-from .calibrated import OUTSIDE, Calibration, map_calibrated
-from .candidates import cluster_finding
-from .clusters import GROW_TAIL, Cluster, find_clusters, link_lesions, seed_tail
+from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
+from .candidates import ClusterOnSlice, outline
+from .clusters import Cluster, find_clusters, link_lesions, seed_tail
 from .features import EncodedSlice, encode_slices
 from .prepare import PreparedVolume
 from .results import CaseResult, Finding, SliceResult
@@ -26,6 +26,7 @@ from .results import CaseResult, Finding, SliceResult
 if TYPE_CHECKING:
     from .segmenter import Segmenter, SegmentOptions, Stopwatch
 
+KEEP_TAIL = 0.3
 _MAX_KEPT_EMBEDDINGS = 96
 """Embeddings kept in half precision between the passes (2 MB each); others are encoded again."""
 
@@ -51,6 +52,8 @@ def segment_refined(
     calibration = read_calibration(segmenter)
     heat = np.full(prepared.volume.shape_kji, OUTSIDE, np.float32)
     scored = _score(segmenter, prepared, indexes, calibration, options, progress, watch, heat)
+    if segmenter.config.axis_sigma_mm:
+        scored = _smooth_along_axis(scored, prepared, indexes, calibration, segmenter.config.axis_sigma_mm, heat)
     lesions = select_lesions(scored, prepared, calibration, options)
     with watch.stage("decode"):
         findings = _decode(segmenter, prepared, indexes, scored, lesions, calibration, options, progress)
@@ -84,7 +87,7 @@ def read_calibration(segmenter: Segmenter) -> Calibration:
             f"the preset {segmenter.config.preset} needs a bank calibrated on normal slices and this one is not; "
             f"build it with --preset {segmenter.config.preset}, or segment with --preset paper"
         )
-    return Calibration.from_arrays(segmenter.bank.calibration)
+    return Calibration.from_arrays(segmenter.bank.calibration, segmenter.config.contrast)
 
 
 def _score(
@@ -113,9 +116,32 @@ def _score(
 
 
 def _keep_embedding(scored: ScoredSlices, encoded: EncodedSlice, options: SegmentOptions) -> None:
-    unusual = options.all_slices or 10 ** -scored.scores[-1] <= GROW_TAIL
+    unusual = options.all_slices or 10 ** -scored.scores[-1] <= KEEP_TAIL
     if unusual and len(scored.embeddings) < _MAX_KEPT_EMBEDDINGS:
         scored.embeddings[len(scored.maps) - 1] = encoded.embedding.half()
+
+
+def _smooth_along_axis(
+    scored: ScoredSlices,
+    prepared: PreparedVolume,
+    indexes: range,
+    calibration: Calibration,
+    sigma_mm: float,
+    heat: FloatArray,
+) -> ScoredSlices:
+    """Smooth the maps across slices, over the foreground only, and score the slices again."""
+    from scipy import ndimage
+
+    values = np.stack(scored.maps).astype(np.float32)
+    inside = values > OUTSIDE
+    sigma = sigma_mm / prepared.plane.spacing_yxs_mm[2]
+    share = ndimage.gaussian_filter1d(inside.astype(np.float32), sigma, axis=0)
+    mean = ndimage.gaussian_filter1d(np.where(inside, values, 0), sigma, axis=0) / np.maximum(share, 1e-6)
+    smooth = np.where(inside, mean, OUTSIDE).astype(np.float32)
+    for index, one in zip(indexes, smooth, strict=True):
+        prepared.plane.put(heat, index, frame_to_native(one, prepared.frame))
+    scores = [surprise(one, calibration) for one in smooth]
+    return ScoredSlices(list(smooth.astype(np.float16)), scores, scored.embeddings)
 
 
 def select_lesions(
@@ -125,7 +151,7 @@ def select_lesions(
     spacing = prepared.plane.spacing_yxs_mm[2]
     clusters = find_clusters([values.astype(np.float32) for values in scored.maps], calibration)
     seed = seed_tail(len(scored.maps), spacing, options.sensitivity)
-    lesions = link_lesions(clusters, seed, spacing, len(scored.maps))
+    lesions = link_lesions(clusters, seed, spacing, len(scored.maps), calibration.level)
     if options.all_slices:
         taken = {cluster.position for group in lesions for cluster in group}
         lesions += [
@@ -144,7 +170,7 @@ def _top_cluster(values: FloatArray, position: int) -> Cluster:
     low = float(values[values > OUTSIDE].mean())
     labels, _ = ndimage.label(values >= low + 0.5 * (peak - low))
     y, x = np.unravel_index(int(np.argmax(values)), values.shape)
-    return Cluster(position, labels == labels[y, x], peak, 1.0)
+    return Cluster.of(position, labels == labels[y, x], peak, 1.0)
 
 
 def _decode(
@@ -168,10 +194,10 @@ def _decode(
         embedding = _embedding(segmenter, prepared, scored, position, indexes[position])
         values = scored.maps[position].astype(np.float32)
         for number, cluster in work[position]:
-            finding = cluster_finding(
-                segmenter.model, embedding, values, cluster.mask, calibration.level, prepared,
-                options.prompt or config.prompt, options.mask or config.mask,
-            )  # fmt: skip
+            place = ClusterOnSlice(indexes[position], values, cluster.mask, calibration.level, embedding, prepared)
+            finding = outline(
+                segmenter.model, place, config, options.prompt or config.prompt, options.mask or config.mask
+            )
             findings.setdefault(position, []).append(replace(finding, lesion=number))
         progress("outlining lesions", done, len(work))
     return findings

@@ -38,6 +38,7 @@ class SlicePlane:
         shape_kji: voxels of the volume this plane belongs to.
         orientation: nearest anatomical name.
         spacing_yxs_mm: spacing along rows, columns and between slices, mm.
+        flip_slices: whether slice indexes fall toward the patient's right, front or top.
     """
 
     slice_axis: int
@@ -48,6 +49,7 @@ class SlicePlane:
     shape_kji: tuple[int, int, int]
     orientation: str
     spacing_yxs_mm: tuple[float, float, float]
+    flip_slices: bool = False
 
     @classmethod
     def of(cls, volume: Volume, axis: str = "auto") -> SlicePlane:
@@ -76,6 +78,7 @@ class SlicePlane:
             shape_kji=volume.shape_kji,
             orientation=_NAME_OF_NORMAL[normal],
             spacing_yxs_mm=(float(spacing[row]), float(spacing[column]), float(spacing[slice_axis])),
+            flip_slices=signs[slice_axis] < 0,
         )
 
     @property

@@ -9,7 +9,15 @@ from typing import Any
 from ..arrays import FloatArray
 from ..config import Config
 from ..embedding_cache import EmbeddingCache, embedding_key
-from ..pipeline import EncodedSlice, PreparedVolume, Preprocessing, Segmenter, SliceMap, extract_features
+from ..pipeline import (
+    EncodedSlice,
+    PreparedVolume,
+    Preprocessing,
+    Segmenter,
+    SliceMap,
+    extract_features,
+    smoothed_brightness,
+)
 from ..protocols import PatchSearcher, SamModel
 from ..volume import Volume
 
@@ -81,7 +89,12 @@ class WarmSegmenter(Segmenter):
             return None
         embedding = half.to(self.model.device).float()
         features = _FeaturesOnDemand(self, prepared, index, embedding)
-        return EncodedSlice(index, embedding, features, prepared.foreground_map(index))
+        foreground = prepared.foreground_map(index)
+        brightness = None
+        if self.config.calibrated:
+            raster = prepared.rasters([index], self.model.input_px, self.config)[0]
+            brightness = smoothed_brightness(raster, foreground)
+        return EncodedSlice(index, embedding, features, foreground, brightness, prepared.depth(index))
 
 
 class _FeaturesOnDemand(dict[str, FloatArray]):

@@ -1,0 +1,77 @@
+"""How far normal patches lie: pooled or by place, decided on normal volumes alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from MIASSAMLib.pipeline.normal_scale import (
+    IN_PLANE,
+    IN_VOLUME,
+    POOLED,
+    NormalDistances,
+    NormalScale,
+    choose_grid,
+    fit_scale,
+)
+
+
+def normal_slices(n_volumes: int, by_place: bool, by_depth: bool = False) -> list[NormalDistances]:
+    """Distances that are the same everywhere, or three times as large on the left, or at the top."""
+    rng = np.random.default_rng(0)
+    found = []
+    for volume in range(n_volumes):
+        for depth in np.linspace(0, 1, 10):
+            places = rng.uniform(-0.5, 0.5, (300, 2)).astype(np.float32)
+            mean = 1 + 2.0 * by_place * (places[:, 0] < 0) + 2.0 * by_depth * (depth > 0.5)
+            found.append(NormalDistances(rng.normal(mean, 0.1), places, float(depth), f"volume {volume}"))
+    return found
+
+
+def test_the_pooled_scale_is_mean_and_spread():
+    normal = normal_slices(2, by_place=False)
+    scale = fit_scale(normal, POOLED)
+    values = np.concatenate([one.values for one in normal])
+    assert scale.mean.shape == (1, 1, 1)
+    np.testing.assert_allclose(scale.mean, values.mean())
+    np.testing.assert_allclose(scale.spread, values.std())
+
+
+@pytest.mark.parametrize(
+    ("by_place", "by_depth", "grids"),
+    [(False, False, {POOLED}), (True, False, {IN_PLANE, IN_VOLUME}), (False, True, {IN_VOLUME})],
+)
+def test_the_grid_is_as_fine_as_unseen_volumes_confirm(by_place, by_depth, grids):
+    assert choose_grid([normal_slices(4, by_place, by_depth)], "auto") in grids
+
+
+def test_off_and_on_are_obeyed_and_two_volumes_decide_nothing():
+    consistent = [normal_slices(4, by_place=True)]
+    assert choose_grid(consistent, "off") == POOLED
+    assert choose_grid([normal_slices(4, by_place=False)], "on") != POOLED
+    assert choose_grid([normal_slices(2, by_place=True)], "auto") == POOLED
+
+
+def test_a_distance_is_judged_by_its_own_place():
+    scale = fit_scale(normal_slices(4, by_place=True), IN_PLANE)
+    places = np.array([[-0.3, 0.0], [0.3, 0.0]], np.float32)
+    left, right = scale.z_scores(np.array([3.0, 3.0]), places, 0.5)
+    assert abs(left) < 1 < 2 < right
+
+
+def test_a_place_never_seen_is_judged_by_all():
+    right_only = [
+        NormalDistances(one.values[one.places[:, 0] > 0.2], one.places[one.places[:, 0] > 0.2], one.depth, one.source)
+        for one in normal_slices(3, by_place=False)
+    ]
+    scale = fit_scale(right_only, IN_PLANE)
+    far = scale.z_scores(np.array([1.0]), np.array([[-0.45, -0.45]], np.float32), 0.5)
+    assert abs(float(far[0])) < 0.5
+
+
+def test_scales_survive_the_file_and_old_banks_hold_a_pair():
+    scale = fit_scale(normal_slices(3, by_place=True), IN_PLANE)
+    again = NormalScale.from_array(scale.to_array())
+    np.testing.assert_array_equal(again.mean, scale.mean)
+    np.testing.assert_array_equal(again.spread, scale.spread)
+    old = NormalScale.from_array(np.array([2.0, 0.5]))
+    np.testing.assert_allclose(old.z_scores(np.array([3.0]), np.zeros((1, 2), np.float32), 0.3), [2.0])

@@ -1,0 +1,62 @@
+"""From clusters to lesions: what seeds, what joins, where a lesion ends."""
+
+from __future__ import annotations
+
+import numpy as np
+from MIASSAMLib.pipeline.calibrated import Calibration
+from MIASSAMLib.pipeline.clusters import Cluster, find_clusters, link_lesions, seed_tail
+
+LEVEL = 2.0
+CALIBRATION = Calibration({}, (0.0, 1.0), LEVEL, np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)))
+
+
+def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
+    rows, columns = np.indices((256, 256))
+    distance = np.hypot(columns - x, rows - 100)
+    return np.where(distance < radius, peak, 0).astype(np.float32)
+
+
+def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
+    seed = seed_tail(len(maps), spacing, sensitivity)
+    return link_lesions(find_clusters(maps, CALIBRATION), seed, spacing, len(maps), LEVEL)
+
+
+def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
+    quiet = [spot(3.0)] * 4
+    assert lesions_of(quiet) == []
+    found = lesions_of([spot(0), spot(20), spot(25), spot(20), spot(0)])
+    assert [cluster.position for cluster in found[0]] == [1, 2, 3]
+    assert len(found) == 1
+
+
+def test_a_lesion_goes_on_over_common_clusters_that_overlap_it():
+    maps = [spot(3.5), spot(20), spot(25), spot(3.5), spot(2.1)]
+    positions = [cluster.position for cluster in lesions_of(maps)[0]]
+    assert positions == [0, 1, 2, 3], "2.1 is hardly above the level and ends the lesion"
+
+
+def test_a_lesion_does_not_go_on_beside_itself():
+    maps = [spot(3.5, x=180), spot(20), spot(25), spot(3.5, x=180)]
+    assert [cluster.position for cluster in lesions_of(maps)[0]] == [1, 2]
+
+
+def test_two_lesions_do_not_share_a_cluster():
+    between = spot(4.0, x=128, radius=40)
+    maps = [spot(25, x=100) + spot(25, x=160), between, spot(25, x=100) + spot(25, x=160)]
+    found = lesions_of(maps)
+    seen = [id(cluster) for group in found for cluster in group]
+    assert len(seen) == len(set(seen))
+
+
+def test_a_speck_on_one_thin_slice_must_be_rarer():
+    maps = [spot(0)] * 3 + [spot(5.4)] + [spot(0)] * 3
+    assert lesions_of(maps, spacing=5.0)
+    assert not lesions_of(maps, spacing=1.0)
+
+
+def test_a_cluster_keeps_its_pixels():
+    mask = spot(5) > 0
+    cluster = Cluster.of(3, mask, 5.0, 0.1)
+    np.testing.assert_array_equal(cluster.mask, mask)
+    assert cluster.overlaps(cluster)
+    assert not cluster.overlaps(Cluster.of(4, spot(5, x=200) > 0, 5.0, 0.1))
