@@ -60,9 +60,9 @@ def test_arrows_between_rooms_go_down_only():
     done = subprocess.run(
         [lint, "--config", ROOT / ".importlinter", "--no-cache"],
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT / "MIASSAM"), "PATH": "/usr/bin:/bin", "HOME": "/tmp"},
+        env={"PYTHONPATH": str(ROOT / "MIASSAM"), "PATH": "/usr/bin:/bin", "HOME": "/tmp", "PYTHONUTF8": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
