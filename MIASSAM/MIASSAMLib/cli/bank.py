@@ -118,9 +118,11 @@ def run_build(arguments: argparse.Namespace) -> int:
     from ..build import BuildOptions, build_bank
     from ..config import preset
     from ..coreset import Choice
+    from ..memory_bank import check_free
     from ..pipeline import Preprocessing
     from ..sam import load_model
 
+    check_free(arguments.output, arguments.overwrite or arguments.append)
     modality = "" if arguments.modality == "auto" else arguments.modality
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
     sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)

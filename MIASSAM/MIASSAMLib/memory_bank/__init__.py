@@ -8,7 +8,7 @@ from .manifest import KindRecord, Manifest, ManifestDraft, SourceRecord, read_ma
 from .merge import merge_banks
 from .publish import Candidates, Selector
 from .storage import COMPRESS_CHOICES, Compress
-from .writer import BankWriter, StoredPart
+from .writer import BankWriter, StoredPart, check_free
 
 __all__ = [
     "BankWriter",
@@ -20,6 +20,7 @@ __all__ = [
     "SourceRecord",
     "StoredPart",
     "bank_info",
+    "check_free",
     "merge_banks",
     "COMPRESS_CHOICES",
     "Compress",

@@ -25,6 +25,18 @@ from .storage import Compress, spool_dtype
 _NOTE_NAME = "build.sha256"
 
 
+def check_free(path: Path, may_change: bool) -> None:
+    """Refuse a path that a bank cannot be written to; cheap, so that it can come before the work.
+
+    may_change: a bank that is there may be replaced or appended to; anything else never.
+
+    Raises:
+        BankError: something is there.
+    """
+    if path.exists() and not (may_change and (path / MANIFEST_NAME).exists()):
+        raise BankError(f"{path} exists already; choose another name, append to it or allow to overwrite it")
+
+
 class BankWriter:
     """Collects rows in `NAME.bank.building` and turns them into `NAME.bank` in one step.
 
@@ -201,10 +213,8 @@ class BankWriter:
 
     def _open(self) -> None:
         sweep_finished(self.path, self._building)
-        is_bank = (self.path / MANIFEST_NAME).exists()
-        if self.path.exists() and not (is_bank and (self._replace or self._append)):
-            raise BankError(f"{self.path} exists already; choose another name, append to it or allow to overwrite it")
-        if self._append and is_bank:
+        check_free(self.path, self._replace or self._append)
+        if self._append and (self.path / MANIFEST_NAME).exists():
             self._base = MemoryBank.load(self.path)
             self._old_names = frozenset(source.name for source in self._old_sources())
             self._base.check_fits(self._draft.config, self._draft.model_name, self._draft.model_digest)
