@@ -1,9 +1,12 @@
 """Sample volumes with known lesions and the memory banks that fit them; generated, not downloaded."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import slicer
+from MIASSAMLib import __file__ as libraryFile
 from MIASSAMLib import __version__ as libraryVersion
 from slicer.i18n import tr as _
 
@@ -11,6 +14,7 @@ from . import banks
 
 SOFT_TISSUE_WINDOW = (350, 50)
 """Width and level in HU."""
+EMBEDDED_CARD = Path(libraryFile).parent / "sam" / "embedded" / "weights" / "embedded.json"
 EMBEDDED = {"name": "embedded", "device": "auto"}
 
 
@@ -68,8 +72,14 @@ def startLoading(jobs, sample, onLoaded, onFailure):
 
 
 def hasCurrentBank(sample):
-    """Tell whether the sample's bank is there and was built by this version of the library."""
-    return banks.readManifest(sample.bankPath).get("draft", {}).get("code_version") == libraryVersion
+    """Tell whether the sample's bank is there and was built by this version of the library and its model."""
+    draft = banks.readManifest(sample.bankPath).get("draft", {})
+    return (draft.get("code_version"), draft.get("model_digest")) == (libraryVersion, embeddedDigest())
+
+
+def embeddedDigest():
+    """Return the digest of the embedded model, from the file beside its weights."""
+    return json.loads(EMBEDDED_CARD.read_text(encoding="utf-8"))["sha256"]
 
 
 def bankArguments(sample):

@@ -184,9 +184,10 @@ def same(some, others):
 
 def test_the_walk_through_from_real_clicks(walker, views, tmp_path):
     """Load sample, segment, jump, drag, undo, save, reload, drag again."""
-    from MIASSAMSlicerLib import cogPoints, volumes
+    from MIASSAMSlicerLib import cogPoints, samples, volumes
 
     segmentSample(walker)
+    assert samples.hasCurrentBank(samples.SAMPLES[0]), "the next click takes the bank that was built"
     before, points = voxelsOf(walker), walker.results.points
     link, position = cogPoints.linkOf(points, 0), cogPoints.worldPosition(points, 0)
     row = next(n for n, (each, _) in enumerate(walker.table._rows) if each["index"] == link.sliceIndex)

@@ -46,16 +46,18 @@ def test_slicer_5_10_has_no_categories(script, scene, monkeypatch):
     assert len(slicer.modules.sampleDataSources[CATEGORY]) == 3
 
 
-def test_a_bank_of_another_version_is_built_anew(script, tmp_path, monkeypatch):
+def test_a_bank_of_another_version_or_model_is_built_anew(script, tmp_path, monkeypatch):
     import json
 
     from MIASSAMLib import __version__
     from MIASSAMSlicerLib import samples
 
     monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path))
-    sample = samples.SAMPLES[0]
+    sample, digest = samples.SAMPLES[0], samples.embeddedDigest()
     assert not samples.hasCurrentBank(sample)
     sample.bankPath.mkdir(parents=True)
-    for version, isCurrent in (("0.0.1", False), (__version__, True)):
-        (sample.bankPath / "manifest.json").write_text(json.dumps({"draft": {"code_version": version}}))
+    cases = (("0.0.1", digest, False), (__version__, "f" * 64, False), (__version__, digest, True))
+    for version, model, isCurrent in cases:
+        draft = {"code_version": version, "model_digest": model}
+        (sample.bankPath / "manifest.json").write_text(json.dumps({"draft": draft}))
         assert samples.hasCurrentBank(sample) == isCurrent

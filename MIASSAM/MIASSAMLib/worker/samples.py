@@ -52,7 +52,6 @@ def build_sample_bank(arguments: Mapping[str, Any], model: SamModel, call: Call)
         preprocessing=Preprocessing(modality=modality), modality=modality, anatomy=f"{kind} phantom", overwrite=True
     )
     path = Path(str(arguments["output"]))
-    path.parent.mkdir(parents=True, exist_ok=True)
     config = preset(str(arguments.get("preset") or "refined"))
     every = int(arguments.get("every") or EVERY_NTH_SLICE)
     encoder = LocalEncoder(model, config, options.preprocessing, every=every)
