@@ -69,7 +69,7 @@ class SceneSource:
         reuse: how often a scene is shown, on average.
     """
 
-    def __init__(self, rng: np.random.Generator, capacity: int = 600, reuse: float = 4.0) -> None:
+    def __init__(self, rng: np.random.Generator, capacity: int = 600, reuse: float = 2.0) -> None:
         self._rng, self._capacity, self._reuse = rng, capacity, reuse
         self._scenes: list[Labels] = []
 

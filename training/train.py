@@ -22,8 +22,8 @@ from training.validation import summary, validate, validation_batches
 
 COARSE, FINE = Stage(128, 12, 5), Stage(256, 6, 4)
 SMOKE = Stage(128, 2, 2)
-COARSE_SHARE = 0.85
-SAVE_EVERY_S, VALIDATE_EVERY_S = 120.0, 2400.0
+COARSE_SHARE = 0.82
+SAVE_EVERY_S, VALIDATE_EVERY_S = 120.0, 1800.0
 log = logging.getLogger("training")
 
 

@@ -30,14 +30,22 @@ def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
 
 
 def test_a_lesion_goes_on_over_common_clusters_that_overlap_it():
-    maps = [spot(3.5), spot(20), spot(25), spot(3.5), spot(2.1)]
-    positions = [cluster.position for cluster in lesions_of(maps)[0]]
-    assert positions == [0, 1, 2, 3], "2.1 is hardly above the level and ends the lesion"
+    long = [spot(20)] * 10
+    positions = [cluster.position for cluster in lesions_of([spot(0), spot(3.5), *long, spot(2.1), spot(0)])[0]]
+    assert positions == [*range(1, 12)], "2.1 is hardly above the level and ends the lesion"
+
+
+def test_a_lesion_goes_on_for_a_tenth_of_its_length_only():
+    long = [spot(20)] * 10
+    positions = [cluster.position for cluster in lesions_of([spot(3.5), spot(3.5), *long, spot(3.5), spot(3.5)])[0]]
+    assert positions == [*range(1, 13)]
+    short = lesions_of([spot(3.5), spot(20), spot(25), spot(20), spot(3.5)])[0]
+    assert [cluster.position for cluster in short] == [1, 2, 3]
 
 
 def test_a_lesion_does_not_go_on_beside_itself():
-    maps = [spot(3.5, x=180), spot(20), spot(25), spot(3.5, x=180)]
-    assert [cluster.position for cluster in lesions_of(maps)[0]] == [1, 2]
+    maps = [spot(3.5, x=180), *[spot(20)] * 10, spot(3.5, x=180)]
+    assert [cluster.position for cluster in lesions_of(maps)[0]] == [*range(1, 11)]
 
 
 def test_two_lesions_do_not_share_a_cluster():

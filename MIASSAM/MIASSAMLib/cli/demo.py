@@ -34,7 +34,7 @@ CASES = (
     DemoCase("brain", 102, 3, "oblique"),
     DemoCase("brain", 103, 0),
     DemoCase("liver", 101, 2),
-    DemoCase("liver", 102, 1, "isotropic"),
+    DemoCase("liver", 102, 1, "sagittal"),
     DemoCase("liver", 103, 0),
     DemoCase("retina", 101, 2),
     DemoCase("retina", 102, 1, "flipped"),

@@ -27,6 +27,8 @@ FADE = 0.12
 """A slice on which a lesion falls below this share of its highest value lies beside the lesion."""
 EXTEND = 0.06
 """At its ends a lesion goes on while what overlaps it stays above this share of its height above the level."""
+EXTEND_BY = 0.1
+"""It goes on at either end for at most this share of the slices it already has."""
 SPECK_SPAN_MM = 4.0
 """A lesion seen over less than this, on one slice of several, is a speck unless it is rarer still."""
 SPECK_FACTOR = 0.1
@@ -111,12 +113,15 @@ def _extend(group: list[Cluster], clusters: Sequence[Cluster], taken: set[int], 
     for cluster in clusters:
         by_position.setdefault(cluster.position, []).append(cluster)
     least = level + EXTEND * (max(cluster.peak for cluster in group) - level)
+    own = sorted({cluster.position for cluster in group})
+    reach = round(EXTEND_BY * len(own))
     ends = list(group)
     while ends:
         end = ends.pop()
         for position in (end.position - 1, end.position + 1):
             for cluster in by_position.get(position, []):
-                if id(cluster) not in taken and cluster.peak >= least and cluster.overlaps(end):
+                is_near = own[0] - reach <= position <= own[-1] + reach
+                if is_near and id(cluster) not in taken and cluster.peak >= least and cluster.overlaps(end):
                     taken.add(id(cluster))
                     group.append(cluster)
                     ends.append(cluster)
