@@ -48,13 +48,13 @@ class Lists(InvertedFile):
         return self.whole.search(coordinates, self.n_short, params=inside)[1]
 
 
-def short_lists(n_lead: int, n_axes: int) -> dict[str, Any]:
+def short_lists(n_lead: int, n_axes: int, product_bytes: list[int]) -> dict[str, Any]:
     """Return untrained indexes by name; `n_lead` of `n_axes` axes is what the package chooses."""
     width = min(128, (n_axes + 1) // 64 * 64)
     scalar = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatL2(n_lead + 1), n_lead + 1, N_LISTS, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2, True
     )
-    factories = {n: f"OPQ{n}_{min(2 * n, width)},IVF{N_LISTS},PQ{n}" for n in (32, 64)}
+    factories = {n: f"OPQ{n}_{min(2 * n, width)},IVF{N_LISTS},PQ{n}" for n in product_bytes}
     made = {f"OPQ + PQ {n} bytes": product_index(width, words) for n, words in factories.items()}
     return {f"SQ8 on {n_lead} axes and the rest (as built)": scalar, **made}
 
@@ -132,6 +132,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patches", type=int, default=100_000)
     parser.add_argument("--features", default="synthetic", choices=["synthetic", "brain", "liver", "retina"])
+    parser.add_argument("--product-bytes", type=int, nargs="*", default=[32, 64], help="bytes of the product codes")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -145,18 +146,20 @@ def main() -> int:
     sample = array[np.sort(np.random.default_rng(0).choice(len(array), min(50_000, len(array)), replace=False))]
     codec = learn_codec(sample, held_out.queries - held_out.nearest)
     table = []
-    for name, index in short_lists(_choose_lead(codec, held_out), codec.n_axes).items():
-        table.append({"short list": name, **measure_list(index, codec, rows, held_out, queries)})
-        sys.stdout.write(json.dumps(table[-1]) + "\n")
-        sys.stdout.flush()
-    begin = time.process_time()
-    alone = CodesAlone(rows, 64)
-    row = {"short list": "OPQ + PQ 64 bytes, not re-scored", "bytes in memory": 72, "bytes on disk": 0}
-    row |= {"lists": f"64 of {N_LISTS}", "training s": round(time.process_time() - begin, 1)}
-    table.append({**row, **told(measure(held_out, alone.search_excluding, rows), alone, queries)})
     half = TorchSearcher(array.astype(np.float16), "cpu")
     row = {"short list": f"none: {half.name}", "bytes in memory": 2048, "bytes on disk": 2048, "lists": "all"}
     table.append({**row, "training s": 0, **told(measure(held_out, half.search_excluding, rows), half, queries)})
+    sys.stdout.write(json.dumps(table[-1]) + "\n")
+    for name, index in short_lists(_choose_lead(codec, held_out), codec.n_axes, options.product_bytes).items():
+        table.append({"short list": name, **measure_list(index, codec, rows, held_out, queries)})
+        sys.stdout.write(json.dumps(table[-1]) + "\n")
+        sys.stdout.flush()
+    for n in options.product_bytes:
+        begin = time.process_time()
+        alone = CodesAlone(rows, n)
+        row = {"short list": f"OPQ + PQ {n} bytes, not re-scored", "bytes in memory": n + 8, "bytes on disk": 0}
+        row |= {"lists": f"64 of {N_LISTS}", "training s": round(time.process_time() - begin, 1)}
+        table.append({**row, **told(measure(held_out, alone.search_excluding, rows), alone, queries)})
     name = f"compressions_{options.features}_{options.patches}"
     (options.output / f"{name}.json").write_text(json.dumps(table, indent=1))
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
