@@ -67,17 +67,17 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     scaled = [row for row in rows if row["flat_scaled_from"] != row["n_patches"]]
     for row in scaled:
         place = (row["n_patches"], row["flat_cpu_ms"] / 1000)
-        work.annotate("scaled", place, (-8, -14), textcoords="offset points", ha="right", fontsize=8)
+        work.annotate("scaled", place, (-10, 4), textcoords="offset points", ha="right", fontsize=8)
     work.set(ylabel="processor seconds per slice (1,024 queries)", title="search")
     space.loglog(sizes, [4096 * size / 1e9 for size in sizes], "o-", label="float32")
     space.loglog(sizes, [row["bytes"] / 1e9 for row in rows], "s-", label="compressed, on disk")
     space.loglog(sizes, [row["build_peak_mb"] / 1000 for row in rows], "^:", label="peak memory of the build")
     space.loglog(sizes, [row["search_peak_mb"] / 1000 for row in rows], "v:", label="peak memory of a search")
     space.set(ylabel="GB", title="size")
-    for axes in (work, space):
+    for axes, corner in ((work, "upper left"), (space, "lower right")):
         axes.set_xlabel("patches in the bank")
         axes.grid(True, which="major", alpha=0.4)
-        axes.legend()
+        axes.legend(loc=corner, fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 

@@ -15,7 +15,8 @@ import numpy as np
 from ..arrays import AnyArray, FloatArray
 from .searcher import squared_distances
 
-_BLOCK_ROWS = 128
+_BLOCK_ROWS = 32
+"""Rows of which only the best goes into the short list; neighbors in a bank are alike, so larger blocks lose some."""
 _CHUNK_ROWS = {"cpu": 8192, "mps": 65536, "cuda": 131072}
 _N_SHORT = 32
 
