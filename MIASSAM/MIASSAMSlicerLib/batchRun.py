@@ -56,7 +56,7 @@ def main(arguments, logic=None):
 
 def parse(arguments):
     """Read the options of ``miassam segment``; they are declared once, in the library."""
-    from MIASSAMLib.cli.segment import add_arguments
+    from MIASSAMLib.cli.segment import add_arguments, changes_of
     from MIASSAMLib.errors import UsageError
 
     parser = argparse.ArgumentParser(prog="batch.py", description=_("Segment volumes in Slicer without its window."))
@@ -66,6 +66,7 @@ def parse(arguments):
         raise ModuleError(_("--dask is an option of 'miassam segment' alone; Slicer takes one case after the other."))
     try:
         options.options = runOptions(options)
+        options.changes = changes_of(options)
     except UsageError as error:
         raise ModuleError(str(error)) from error
     if not (Path(options.bank) / "manifest.json").is_file():
@@ -129,6 +130,7 @@ def _segment(logic, path, name, options):
             checkpoint=str(options.checkpoint or ""),
             preset=options.preset or "",
             modality="" if options.modality == "auto" else options.modality,
+            changes=options.changes,
             log=logging.info,
             **options.options,
         )

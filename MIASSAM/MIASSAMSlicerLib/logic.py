@@ -45,6 +45,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         editedSegments="refuse",
         preset="",
         modality="",
+        changes="",
         progress=None,
         log=None,
         **options,
@@ -52,11 +53,12 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         """Segment a volume and return its `Results` (segmentation, heat, points nodes).
 
         bank: folder of a memory bank. options: prompt, mask, all_slices, sensitivity, slices.
+        changes: to the preset's numbers, such as "contrast=flair,axis_sigma_mm=5".
         editedSegments: "refuse" raises when the user edited a segment of an earlier run, "keep" keeps it
         beside the new ones, "replace" replaces it.
         progress(stage, done, total) may raise RunCancelled to stop; log(text) takes notices.
         """
-        run = Run(str(bank), modelArgument(model, device, checkpoint), options, preset, modality)
+        run = Run(str(bank), modelArgument(model, device, checkpoint), options, preset, modality, changes)
         runs.checkRun(inputVolume, run, editedSegments)
         key = self._open(inputVolume)
         answer = self.worker.call("segment", run.arguments(key), progress, log)

@@ -22,7 +22,7 @@ class Run:
     """How a volume is segmented.
 
     model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in for
-    those of the bank where they are given.
+    those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
     """
 
     bankPath: str
@@ -30,11 +30,12 @@ class Run:
     options: dict = field(default_factory=dict)
     preset: str = ""
     modality: str = ""
+    changes: str = ""
 
     def arguments(self, key):
         """Return the worker's arguments for this run on an open volume."""
         arguments = {"volume": key, "bank": self.bankPath, "model": self.model, "options": self.options}
-        chosen = {"preset": self.preset, "modality": self.modality}
+        chosen = {"preset": self.preset, "modality": self.modality, "changes": self.changes}
         return {**arguments, **{name: value for name, value in chosen.items() if value}}
 
     def check(self):

@@ -125,7 +125,7 @@ def test_every_option_reaches_the_logic(logic, case, bank, tmp_path, monkeypatch
 
     monkeypatch.setattr(type(logic), "segmentVolume", noted)
     words = "--device cpu --model vit_b --checkpoint own.pth --preset paper --prompt max --mask 2 --sensitivity 0.2"
-    words += " --modality ct"
+    words += " --modality ct --contrast flair --smooth-axis 5"
     assert run(logic, case, "--bank", bank, "--output", tmp_path / "out", *words.split()) == 0
     assert given == [
         {
@@ -135,6 +135,7 @@ def test_every_option_reaches_the_logic(logic, case, bank, tmp_path, monkeypatch
             "checkpoint": "own.pth",
             "preset": "paper",
             "modality": "ct",
+            "changes": "axis_sigma_mm=5.0,contrast=flair",
             "all_slices": False,
             "sensitivity": 0.2,
             "prompt": "max",

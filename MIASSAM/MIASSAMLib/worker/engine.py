@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import Config, preset
+from ..config import Config, changed, preset
 from ..embedding_cache import EmbeddingCache
 from ..errors import InputError, UsageError
 from ..memory_bank import MemoryBank
@@ -117,7 +117,7 @@ class Engine:
             raise InputError(f"volume '{key}' is not open in the worker; send it again")
         model = self._model(arguments, call)
         bank = self._bank(str(arguments.get("bank") or ""))
-        chosen = (str(arguments.get(name) or "") for name in ("bank", "preset", "modality"))
+        chosen = (str(arguments.get(name) or "") for name in ("bank", "preset", "modality", "changes"))
         identity = (key, model.digest, model.device, *chosen)
         if identity not in self._sessions:
             config, preprocessing = _settings(bank, arguments)
@@ -159,10 +159,12 @@ class Engine:
 
 def _settings(bank: MemoryBank | None, arguments: Arguments) -> tuple[Config, Preprocessing]:
     """Take config and preprocessing from the bank; a named preset replaces the config, a modality the bank's."""
+    changes = str(arguments.get("changes") or "")
     if bank is None:
-        return preset(str(arguments.get("preset") or "refined")), Preprocessing()
+        return changed(preset(str(arguments.get("preset") or "refined")), changes), Preprocessing()
     draft = bank.manifest.draft
     config = preset(str(arguments["preset"])) if arguments.get("preset") else Config.from_dict(draft.config)
+    config = changed(config, changes)
     preprocessing = Preprocessing.from_dict(draft.preprocessing)
     return config, replace(preprocessing, modality=str(arguments.get("modality") or preprocessing.modality))
 

@@ -1,0 +1,73 @@
+"""What `--contrast flair` and `--smooth-axis` do, on the embedded model and a bank of phantoms."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from MIASSAMLib.cli.segment import load_segmenter
+from MIASSAMLib.config import changed, preset
+from MIASSAMLib.errors import UsageError
+from MIASSAMLib.phantoms import make_phantom
+from MIASSAMLib.pipeline import Segmenter, smoothed_brightness
+from MIASSAMLib.pipeline.calibrated import Calibration
+
+
+@pytest.fixture(scope="module")
+def bright():
+    """A brain whose lesion is made twice as bright as its tissue."""
+    phantom = make_phantom("brain", 11, 1)
+    voxels = phantom.volume.voxels_kji.copy()
+    voxels[phantom.lesion_labels_kji > 0] = 2 * np.median(voxels[phantom.foreground_kji])
+    return dataclasses.replace(phantom, volume=dataclasses.replace(phantom.volume, voxels_kji=voxels))
+
+
+def test_brightness_is_that_of_the_foreground_only():
+    foreground = np.zeros((256, 256), bool)
+    foreground[100:150, 100:150] = True
+    raster = np.where(foreground, 0.4, 0.9).astype(np.float32)
+    found = smoothed_brightness(raster, foreground)
+    np.testing.assert_allclose(found[foreground], 0.4, atol=1e-5)
+    assert not found[~foreground].any()
+    np.testing.assert_allclose(smoothed_brightness(np.kron(raster, np.ones((4, 4), np.float32)), foreground), found)
+
+
+def test_flair_maps_brightness_and_finds_a_bright_lesion(embedded_model, brain_bank, bright):
+    config = changed(preset("refined"), "contrast=flair")
+    result = Segmenter(embedded_model, brain_bank, config).segment(bright.volume)
+    marked, lesion = result.labels_kji > 0, bright.lesion_labels_kji > 0
+    assert 2 * (marked & lesion).sum() / (marked.sum() + lesion.sum()) > 0.6
+    inside = bright.foreground_kji
+    share = np.corrcoef(result.heat_kji[inside], bright.volume.voxels_kji[inside])[0, 1]
+    assert share > 0.8, "the map does not follow brightness"
+
+
+def test_a_normal_volume_stays_empty_with_flair(embedded_model, brain_bank):
+    config = changed(preset("refined"), "contrast=flair")
+    assert not Segmenter(embedded_model, brain_bank, config).segment(make_phantom("brain", 12).volume).labels_kji.any()
+
+
+def test_a_bank_without_brightness_says_so():
+    old = {"kind_intensity": np.array([1.0, 0.1]), "fused": np.array([0.0, 1.0]), "level": np.array(2.0)}
+    old |= {"slice_peaks": np.ones(3), "slice_masses": np.ones(3)}
+    assert Calibration.from_arrays(old).level == 2
+    with pytest.raises(UsageError, match="--contrast flair; build it again"):
+        Calibration.from_arrays(old, "flair")
+
+
+def test_smoothing_along_the_axis_spreads_the_map_across_slices_only_within_the_patient(
+    embedded_model, brain_bank, bright
+):
+    plain = Segmenter(embedded_model, brain_bank, preset("refined")).segment(bright.volume).heat_kji
+    config = changed(preset("refined"), "axis_sigma_mm=7")
+    smooth = Segmenter(embedded_model, brain_bank, config).segment(bright.volume).heat_kji
+    both = bright.foreground_kji[1:] & bright.foreground_kji[:-1]
+    assert np.abs(np.diff(smooth, axis=0))[both].mean() < 0.7 * np.abs(np.diff(plain, axis=0))[both].mean()
+    assert ((smooth == -1) != (plain == -1)).mean() < 0.01, "the map leaks out of the patient"
+
+
+def test_what_a_preset_cannot_do_is_refused(brain_bank_path):
+    with pytest.raises(UsageError, match="needs a calibrated map"):
+        load_segmenter(brain_bank_path, "paper", changes="contrast=flair")
+    assert load_segmenter(brain_bank_path, changes="contrast=flair").config.contrast == "flair"
