@@ -1,7 +1,7 @@
 """Draw docs/images/real_click.png: one click on a real tumor, `python docs/images/real_click.py FOLDER`.
 
-FOLDER holds brain1_image.nrrd and brain1_label.nrrd (a T1-weighted head with a labeled tumor). Each panel is clicked at
-the tumor's most interior pixel; the program's outline is green, the label's white.
+FOLDER holds brain1_image.nrrd and brain1_label.nrrd (a T1-weighted head with a labeled tumor). Each panel is clicked
+at the tumor's most interior pixel; the program's outline is green, the label's white.
 """
 
 import sys
@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
         y, x = np.unravel_index(int(depth.argmax()), depth.shape)
         encoded = next(iter(segmenter.encode(prepared, [index])))
         mask = segmenter.redecode(prepared, encoded, np.array([[x, y]]), np.array([1])).mask
-        print(f"slice {index}: Dice {2 * (mask & truth).sum() / (mask.sum() + truth.sum()):.3f}")
+        sys.stdout.write(f"slice {index}: Dice {2 * (mask & truth).sum() / (mask.sum() + truth.sum()):.3f}\n")
         top, left = max(0, y - HALF), max(0, x - HALF)
         window = np.s_[top : top + 2 * HALF, left : left + 2 * HALF]
         grey = (np.clip(prepared.pixels(index)[window] * 1.6, 0, 1) * 255).astype(np.uint8)

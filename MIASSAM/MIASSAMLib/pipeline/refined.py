@@ -133,7 +133,7 @@ def _smooth_along_axis(
     from scipy import ndimage
 
     values = np.stack(scored.maps).astype(np.float32)
-    inside = values > OUTSIDE
+    inside = np.stack([prepared.foreground_map(index) for index in indexes])
     sigma = sigma_mm / prepared.plane.spacing_yxs_mm[2]
     share = ndimage.gaussian_filter1d(inside.astype(np.float32), sigma, axis=0)
     mean = ndimage.gaussian_filter1d(np.where(inside, values, 0), sigma, axis=0) / np.maximum(share, 1e-6)
