@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from ..arrays import AnyArray, FloatArray
 from ..config import FRAME_PX, MAP_PX, Config, MaskChoice, PromptKind
@@ -105,3 +106,17 @@ def make_finding(
         predicted_ious=tuple(float(iou) for iou in ious),
         score=score,
     )
+
+
+def keep_pointed(finding: Finding, points_xy: AnyArray, prepared: PreparedVolume) -> Finding:
+    """Return a finding with only the parts of its mask that hold one of the points (T, 2), native pixels.
+
+    Specks elsewhere are not what the user pointed at. When no point lies on the mask nothing is dropped.
+    """
+    parts, count = ndimage.label(finding.mask, np.ones((3, 3)))
+    columns, rows = np.round(np.asarray(points_xy, float).reshape(-1, 2)).astype(int).T
+    pointed = np.setdiff1d(parts[rows, columns], 0)
+    if count < 2 or not len(pointed):
+        return finding
+    mask = np.isin(parts, pointed)
+    return replace(finding, mask=mask, area_mm2=float(mask.sum()) * prepared.plane.pixel_mm2)

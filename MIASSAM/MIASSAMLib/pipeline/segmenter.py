@@ -17,7 +17,7 @@ from ..protocols import PatchSearcher, Progress, SamModel, no_progress
 from ..slice_image import frame_to_native
 from ..volume import Volume
 from .features import EncodedSlice, encode_slices
-from .paper import decode_finding, prompts_of_map, user_prompts
+from .paper import decode_finding, keep_pointed, prompts_of_map, user_prompts
 from .prepare import PreparedVolume, Preprocessing
 from .results import CaseResult, Finding, SliceResult
 from .scoring import SliceMap, map_slice
@@ -136,6 +136,8 @@ class Segmenter:
     ) -> Finding:
         """Decode one slice again from points (T, 2) in native pixels, labels 1 inside and 0 outside.
 
+        Of the mask only the parts under a point inside are kept; all of it when no such point lies on it.
+
         Raises:
             InputError: a point lies outside the slice.
         """
@@ -148,7 +150,8 @@ class Segmenter:
                 "move them inside"
             )
         placed = user_prompts(prepared.frame.to_frame_xy(points), labels)
-        return decode_finding(self.model, encoded, placed, prepared, mask)
+        finding = decode_finding(self.model, encoded, placed, prepared, mask)
+        return keep_pointed(finding, points[np.asarray(labels).reshape(-1) == 1], prepared)
 
     def segment(
         self, volume: Volume, options: SegmentOptions | None = None, progress: Progress = no_progress
