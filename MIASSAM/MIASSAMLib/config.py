@@ -51,7 +51,7 @@ class Config:
         foreground_only: ignore the map outside the foreground for scores and prompts.
         per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
             volumes better (auto).
-        contrast: "flair" adds how bright tissue is to the calibrated map, for contrasts on which lesions are bright.
+        contrast: "flair" makes the calibrated map one of brightness, for contrasts on which lesions are bright.
         zoom: a cluster is looked at again in windows this many times as wide as it is.
         feedback_rounds: how often a mask may go back into the decoder as a prompt.
         axis_sigma_mm: Gaussian smoothing of calibrated maps along the slice axis; 0 = none.
@@ -171,10 +171,12 @@ def changed(config: Config, changes: str) -> Config:
     """Return a config with changes such as `contrast=flair,axis_sigma_mm=5`.
 
     Raises:
-        UsageError: a change names no field, or its value does not fit.
+        UsageError: a change names no field, its value does not fit, or the preset cannot do it.
     """
     for change in filter(None, changes.split(",")):
         config = _changed_once(config, change)
+    if (config.contrast or config.axis_sigma_mm) and not config.calibrated:
+        raise UsageError(f"{changes} needs a calibrated map, which the preset {config.preset} has not; use refined")
     return config
 
 

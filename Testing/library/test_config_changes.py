@@ -45,6 +45,8 @@ def test_a_config_with_changes_survives_its_file():
         ("refined:zoom=wide", "does not fit"),
         ("refined:mask=4", "does not fit"),
         ("refined:contrast=t1", "does not fit"),
+        ("paper:contrast=flair", "needs a calibrated map"),
+        ("paper:axis_sigma_mm=5", "needs a calibrated map"),
     ],
 )
 def test_a_bad_change_says_what_is_wrong(name, words):

@@ -90,6 +90,16 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anatomy", default="", help="words for the manifest, such as 'brain FLAIR axial'")
     parser.add_argument("--overwrite", action="store_true", help="replace a bank of this name")
     parser.add_argument("--append", action="store_true", help="add these volumes to the bank that is there")
+    _add_storage(parser)
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
+    )
+    parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
+    parser.set_defaults(run=run_build)
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which patches are kept, and how."""
     parser.add_argument(
         "--compress", default="auto", choices=("auto", "none", "half", "compressed"), help="how patches are stored"
     )
@@ -106,11 +116,6 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
         choices=("greedy", "random", "stratified"),
         help="how: greedy covers all that was seen, random and stratified (by place in the slice) take no time",
     )
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
-    )
-    parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
-    parser.set_defaults(run=run_build)
 
 
 def run_build(arguments: argparse.Namespace) -> int:

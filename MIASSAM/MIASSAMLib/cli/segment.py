@@ -193,8 +193,6 @@ def load_segmenter(
     bank = MemoryBank.load(bank_path, device=device)
     draft = bank.manifest.draft
     config = changed(preset(preset_name) if preset_name else Config.from_dict(draft.config), changes)
-    if changes and not config.calibrated:
-        raise UsageError(f"{changes} needs a calibrated map, which the preset {config.preset} has not; use refined")
     model = load_model(model_name or draft.model_name, checkpoint, device)
     bank.check_fits(config.to_dict(), model.name, model.digest)
     if config.calibrated and not bank.calibration:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +51,12 @@ class ClusterOnSlice:
     level: float
     embedding: torch.Tensor
     prepared: PreparedVolume
+
+    @cached_property
+    def native_cluster(self) -> BoolArray:
+        """The cluster in native pixels, bool (H, W)."""
+        signed = np.where(self.cluster, 1, -1).astype(np.float32)
+        return np.asarray(frame_to_native(signed, self.prepared.frame) > 0)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def _candidates(
     by_points = Prompts(np.stack([points, points]), np.stack([alone, labels]))
     candidates = _asked(model, whole, by_points, ("point", "point and negatives")) + candidates
     native_point = found.prepared.frame.to_native_xy(point)
-    for view in closer_views(model, found.prepared.pixels(found.index), _native_cluster(found), config):
+    for view in closer_views(model, found.prepared.pixels(found.index), found.native_cluster, config):
         placed = np.asarray(view.to_frame_xy(native_point), np.float32).reshape(1, 1, 2)
         candidates += _asked(model, view, Prompts(placed, np.ones((1, 1), np.int64)), (f"{view.name}point",))
     return candidates
@@ -127,11 +134,6 @@ def _asked(model: SamModel, view: View, prompts: Prompts, names: Sequence[str]) 
     return found
 
 
-def _native_cluster(found: ClusterOnSlice) -> BoolArray:
-    signed = np.where(found.cluster, 1, -1).astype(np.float32)
-    return np.asarray(frame_to_native(signed, found.prepared.frame) > 0)
-
-
 def _on_map(mask: BoolArray, found: ClusterOnSlice) -> BoolArray:
     return np.asarray(native_to_map(mask, found.prepared.frame) > 0.5)
 
@@ -145,7 +147,7 @@ def _witness(found: ClusterOnSlice, candidates: Sequence[Candidate], is_sharp: b
 
 def _judged(candidate: Candidate, witness: Witness, found: ClusterOnSlice) -> Candidate:
     """Return a candidate without what does not touch the cluster, and with what speaks for it."""
-    mask = keep_touching(candidate.mask, _native_cluster(found))
+    mask = keep_touching(candidate.mask, found.native_cluster)
     return replace(candidate, mask=mask, evidence=witness.judge(_on_map(mask, found)))
 
 

@@ -9,6 +9,7 @@ prompts and looks agree with it; and how much it differs from what surrounds it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -58,17 +59,24 @@ class Witness:
     others: tuple[BoolArray, ...]
     is_sharp: bool = False
 
+    @cached_property
+    def _near(self) -> BoolArray:
+        return near_cluster(self.cluster)
+
+    @cached_property
+    def _target(self) -> FloatArray:
+        return agreement_target(self.values, self.cluster)
+
     def judge(self, mask: BoolArray) -> Evidence:
         """Weigh a mask (256, 256)."""
         if not mask.any():
             return Evidence(0.0, 0.0, 0.0, 0.0, 0.0)
-        agreed = agreement(mask, agreement_target(self.values, self.cluster), self.cluster)
+        agreed = agreement(mask, self._target, self.cluster)
         consensus = float(np.mean([dice(mask, other) for other in self.others])) if self.others else 1.0
         contrast = edge_contrast(self.raster, mask)
-        near = ndimage.binary_dilation(self.cluster, iterations=_NEAR_PX)
         shape_known = 1.0 if self.is_sharp else min(1.0, float(self.cluster.sum()) / MAP_SHOWS_SHAPE_PX**2)
         score = agreed**shape_known * consensus * contrast
-        return Evidence(agreed, consensus, contrast, float((mask & near).sum() / mask.sum()), score)
+        return Evidence(agreed, consensus, contrast, float((mask & self._near).sum() / mask.sum()), score)
 
 
 def dice(first: BoolArray, second: BoolArray) -> float:
@@ -79,8 +87,12 @@ def dice(first: BoolArray, second: BoolArray) -> float:
 def agreement_target(values: FloatArray, cluster: BoolArray) -> FloatArray:
     """Return the soft target: the map near the cluster as a share of the cluster's peak, in [0, 1]."""
     peak = max(float(np.percentile(values[cluster], 95)), 1e-6)
-    near = ndimage.binary_dilation(cluster, iterations=_NEAR_PX)
-    return np.where(near, np.clip(values / peak, 0, 1), 0).astype(np.float32)
+    return np.where(near_cluster(cluster), np.clip(values / peak, 0, 1), 0).astype(np.float32)
+
+
+def near_cluster(cluster: BoolArray) -> BoolArray:
+    """Return a cluster with its close surroundings."""
+    return np.asarray(ndimage.binary_dilation(cluster, iterations=_NEAR_PX))
 
 
 def agreement(mask: BoolArray, target: FloatArray, cluster: BoolArray) -> float:

@@ -18,7 +18,7 @@ from ..protocols import Progress
 from ..slice_image import frame_to_native
 from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
 from .candidates import ClusterOnSlice, outline
-from .clusters import Cluster, find_clusters, link_lesions, seed_tail
+from .clusters import GROW_TAIL, Cluster, find_clusters, link_lesions, seed_tail
 from .features import EncodedSlice, encode_slices
 from .prepare import PreparedVolume
 from .results import CaseResult, Finding, SliceResult
@@ -26,7 +26,6 @@ from .results import CaseResult, Finding, SliceResult
 if TYPE_CHECKING:
     from .segmenter import Segmenter, SegmentOptions, Stopwatch
 
-KEEP_TAIL = 0.3
 _MAX_KEPT_EMBEDDINGS = 96
 """Embeddings kept in half precision between the passes (2 MB each); others are encoded again."""
 
@@ -116,7 +115,7 @@ def _score(
 
 
 def _keep_embedding(scored: ScoredSlices, encoded: EncodedSlice, options: SegmentOptions) -> None:
-    unusual = options.all_slices or 10 ** -scored.scores[-1] <= KEEP_TAIL
+    unusual = options.all_slices or 10 ** -scored.scores[-1] <= GROW_TAIL
     if unusual and len(scored.embeddings) < _MAX_KEPT_EMBEDDINGS:
         scored.embeddings[len(scored.maps) - 1] = encoded.embedding.half()
 
