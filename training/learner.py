@@ -17,6 +17,7 @@ from training.loss import GreyHead, grey_loss, mask_loss
 from training.prompts import FRAME_PX, NEGATIVE, PAD, POSITIVE
 
 SECOND_ROUND_CHANCE = 0.4
+LOGITS_ALONE_CHANCE, CLICK_ALONE_CHANCE = 0.35, 0.2
 GREY_WEIGHT = 0.3
 
 
@@ -108,9 +109,9 @@ class Learner:
         """Answer the first round: a corrective click, the previous logits, or both."""
         click, label = corrective_clicks(logits[:, 3] > 0, batch.targets[:, 2] > 0.5)
         chance = float(torch.rand((), generator=self._chance))
-        if chance < 0.15:
+        if chance < LOGITS_ALONE_CHANCE:
             label = torch.full_like(label, PAD)
-        previous = None if chance > 0.75 else logits[:, 3:].float()
+        previous = None if chance > 1 - CLICK_ALONE_CHANCE else logits[:, 3:].float()
         coords = torch.cat([batch.coords, click[:, None]], 1)
         return coords, torch.cat([batch.labels, label[:, None]], 1), previous
 

@@ -21,7 +21,7 @@ class LesionStyle:
         cavity_chance: chance that a core is a dark cavity rather than a milder or stronger change.
     """
 
-    large_chance: float = 0.22
+    large_chance: float = 0.28
     fuzzy_chance: float = 0.35
     fuzzy_px: tuple[float, float] = (2.0, 7.0)
     core_chance: float = 0.55

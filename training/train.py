@@ -20,9 +20,9 @@ from training.learner import Learner
 from training.prompts import Examples
 from training.validation import summary, validate, validation_batches
 
-COARSE, FINE = Stage(128, 12, 5), Stage(256, 6, 4)
+COARSE, FINE = Stage(128, 20, 3), Stage(256, 8, 3)
 SMOKE = Stage(128, 2, 2)
-COARSE_SHARE = 0.82
+COARSE_SHARE = 0.8
 SAVE_EVERY_S, VALIDATE_EVERY_S = 120.0, 1800.0
 log = logging.getLogger("training")
 
