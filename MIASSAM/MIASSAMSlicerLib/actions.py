@@ -68,9 +68,10 @@ class PanelActions:
         panel.ui.deviceInUseLabel.text = _("used: {device}").format(device=results.record["device"])
         panel.showResults(results)
         sliceViews.showResults(results, panel.parameters.heatOpacity if panel.parameters else 0.5)
-        for note in results.record["notes"]:
+        notes = results.record["notes"]
+        for note in notes:
             self.state.log(note)
-        self.state.showStatus(runs.summaryOf(results.record))
+        self.state.showStatus("\n".join((runs.summaryOf(results.record), *notes)))
 
     def onOptionsChanged(self):
         """Decode again when an option changed that needs no new encoding."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from MIASSAMLib.cli.segment import load_segmenter
 from MIASSAMLib.config import changed, preset
 from MIASSAMLib.errors import UsageError
-from MIASSAMLib.phantoms import make_phantom
-from MIASSAMLib.pipeline import Segmenter, smoothed_brightness
+from MIASSAMLib.phantoms import default_grid, make_phantom
+from MIASSAMLib.pipeline import Segmenter, SegmentOptions, smoothed_brightness
 from MIASSAMLib.pipeline.calibrated import Calibration
 
 
@@ -54,6 +55,19 @@ def test_a_bank_without_brightness_says_so():
     assert Calibration.from_arrays(old).level == 2
     with pytest.raises(UsageError, match="--contrast flair; build it again"):
         Calibration.from_arrays(old, "flair")
+
+
+def test_much_coarser_pixels_than_the_banks_are_told(embedded_model, brain_bank):
+    grid = default_grid("brain")
+    rows, columns = grid.shape_kji[1] // 2, grid.shape_kji[2] // 2
+    coarse = dataclasses.replace(
+        grid, shape_kji=(2, rows, columns), ijk_to_ras=grid.ijk_to_ras @ np.diag([2.0, 2.0, 1.0, 1.0])
+    )
+    segmenter = Segmenter(embedded_model, brain_bank, preset("refined"))
+    options = SegmentOptions(slices=(0, 2))
+    (note,) = segmenter.segment(make_phantom("brain", 12, grid=coarse).volume, options).notes
+    assert re.match(r"pixels of 2.5 mm, but the bank knows 1.2 mm", note)
+    assert not segmenter.segment(make_phantom("brain", 12).volume, options).notes
 
 
 def test_smoothing_along_the_axis_spreads_the_map_across_slices_only_within_the_patient(

@@ -91,9 +91,7 @@ def test_embedded_model_accelerated_gives_the_plain_embedding_and_masks(own_cach
 def test_embedded_float32_acceleration_is_exact_to_rounding(own_cache) -> None:
     plain = load_model("embedded", None, "cpu", PLAIN)
     fast = load_model("embedded", None, "cpu", RunOptions(precision="float32"))
-    torch.testing.assert_close(
-        fast.encode(probe_raster(256)), plain.encode(probe_raster(256)), atol=1e-3, rtol=1e-3
-    )
+    torch.testing.assert_close(fast.encode(probe_raster(256)), plain.encode(probe_raster(256)), atol=1e-3, rtol=1e-3)
 
 
 def test_precision_that_fails_the_check_is_given_up_and_remembered(own_cache, monkeypatch, caplog) -> None:

@@ -74,7 +74,7 @@ class HeldOutSlices:
         assert encoded.brightness is not None
         arrays: dict[str, Any] = {f"feature_{kind}": rows for kind, rows in encoded.features.items()}
         arrays |= {"source": source, "index": encoded.index, "foreground": encoded.foreground}
-        arrays |= {"depth": encoded.depth, "brightness": encoded.brightness}
+        arrays |= {"depth": encoded.depth, "brightness": encoded.brightness, "pixel_mm": encoded.pixel_mm}
         partial = path.with_suffix(".part")
         with partial.open("wb") as file:
             np.savez(file, **arrays)
@@ -90,6 +90,7 @@ class HeldOutDistances:
     brightness: FloatArray
     source: str
     index: int
+    pixel_mm: float
 
     def normal(self, kind: str) -> NormalDistances:
         """Return the distances of its foreground patches."""
@@ -102,7 +103,7 @@ def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progr
     """Measure the held-out slices against the rows of the other volumes.
 
     Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the distance, pooled or by place,
-    the spread of the fused map, and the clusters of every held-out slice with its volume.
+    the spread of the fused map, and the clusters of every held-out slice with its volume and pixel size.
     """
     files = held_out.files()
     parts = writer.parts()
@@ -124,6 +125,7 @@ def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Co
         source, index, depth = str(data["source"]), int(data["index"]), float(data["depth"])
         features = {kind: np.asarray(data[f"feature_{kind}"]) for kind in config.features}
         foreground, brightness = np.asarray(data["foreground"]), np.asarray(data["brightness"])
+        pixel_mm = float(data["pixel_mm"])
     excluded = excluded_parts(parts, source, index)
     wanted = foreground_patches(foreground, config)
     if all(excluded) or not wanted.any():
@@ -133,7 +135,7 @@ def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Co
         squared[kind] = np.zeros(len(rows), np.float32)
         squared[kind][wanted] = writer.search_excluding(kind, rows[wanted], excluded)
     patches = PatchDistances(squared, wanted, patch_places(foreground), depth)
-    return HeldOutDistances(patches, foreground, brightness, source, index)
+    return HeldOutDistances(patches, foreground, brightness, source, index, pixel_mm)
 
 
 def excluded_parts(parts: list[StoredPart], source: str, index: int) -> list[bool]:
@@ -164,6 +166,7 @@ def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, Any
         **{f"flair_{name}": array for name, array in by_brightness.items()},
         "slice_volume": np.array([names.index(item.source) for item in measured]),
         "slice_index": np.array([item.index for item in measured]),
+        "slice_pixel_mm": np.array([item.pixel_mm for item in measured]),
     }
 
 

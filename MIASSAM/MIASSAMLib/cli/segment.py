@@ -245,3 +245,5 @@ def _tell(row: dict[str, Any], as_json: bool) -> None:
         say(f"{row['case']}: FAILED: {row['reason']}")
     else:
         say(f"{row['case']}: {row['summary']}")
+        if row["notes"]:
+            say(f"  note: {row['notes']}")

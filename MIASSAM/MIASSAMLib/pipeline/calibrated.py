@@ -29,6 +29,7 @@ OUTSIDE = -1.0
 LEVEL_QUANTILE = 0.975
 """Cluster-forming level: the map value that 2.5 % of normal tissue exceeds."""
 _TAIL_QUANTILE = 0.8
+_PIXEL_TOLERANCE = 1.5
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Calibration:
         peaks: logarithm of the highest cluster of each held-out slice, sorted.
         masses: logarithm of the heaviest cluster of each held-out slice, sorted.
         brightness: (mean, spread) of the brightness of normal foreground when the map is that of brightness.
+        pixels_mm: smallest and largest pixel of the held-out slices; None for banks that do not tell.
     """
 
     kinds: Mapping[str, NormalScale]
@@ -50,6 +52,7 @@ class Calibration:
     peaks: DoubleArray
     masses: DoubleArray
     brightness: tuple[float, float] | None = None
+    pixels_mm: tuple[float, float] | None = None
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, AnyArray], contrast: Contrast = "") -> Calibration:
@@ -69,6 +72,20 @@ class Calibration:
             np.sort(np.asarray(arrays[f"{prefix}slice_peaks"], np.float64)),
             np.sort(np.asarray(arrays[f"{prefix}slice_masses"], np.float64)),
             (float(arrays["brightness"][0]), float(arrays["brightness"][1])) if contrast else None,
+            _range_of(arrays.get("slice_pixel_mm", np.zeros(0))),
+        )
+
+    def pixel_note(self, pixel_mm: float) -> tuple[str, ...]:
+        """Return a warning when pixels are much coarser or finer than the bank's: blur alone looks unusual then."""
+        if self.pixels_mm is None:
+            return ()
+        low, high = self.pixels_mm
+        if low / _PIXEL_TOLERANCE <= pixel_mm <= high * _PIXEL_TOLERANCE:
+            return ()
+        known = f"{low:.2g} mm" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g} mm"
+        return (
+            f"pixels of {pixel_mm:.2g} mm, but the bank knows {known}: finer or coarser detail may be marked as "
+            "unusual; use a bank of scans like this one",
         )
 
     def tail_probability(self, peak: float, mass: float) -> float:
@@ -79,6 +96,10 @@ class Calibration:
         """
         rarest = min(_tail(np.log1p(max(peak, 0)), self.peaks), _tail(np.log1p(max(mass, 0)), self.masses))
         return min(1.0, 2 * rarest)
+
+
+def _range_of(values: AnyArray) -> tuple[float, float] | None:
+    return (float(values.min()), float(values.max())) if len(values) and values.min() > 0 else None
 
 
 def _tail(value: float, normal: DoubleArray) -> float:

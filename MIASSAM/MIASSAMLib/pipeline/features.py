@@ -32,6 +32,7 @@ class EncodedSlice:
         brightness: smoothed grey value of the foreground, 0 elsewhere, float32 (256, 256); None where no
             preset asks for it.
         depth: where the slice lies between the first and last with foreground, 0 to 1.
+        pixel_mm: side of a native pixel (of the square of its area), 0 where it does not matter.
     """
 
     index: int
@@ -40,6 +41,7 @@ class EncodedSlice:
     foreground: BoolArray
     brightness: FloatArray | None = None
     depth: float = 0.5
+    pixel_mm: float = 0.0
 
 
 def default_batch(model: SamModel) -> int:
@@ -75,6 +77,7 @@ def encode_slices(
                 foregrounds[row],
                 smoothed_brightness(rasters[row], foregrounds[row]) if config.calibrated else None,
                 prepared.depth(index),
+                prepared.plane.pixel_mm,
             )
             for row, index in enumerate(chunk)
         ]

@@ -71,7 +71,7 @@ def segment_refined(
 
     return CaseResult(
         prepared, slices, heat, labels, heat_unit(segmenter.config), segmenter.describe(options), watch.seconds,
-        prepared.volume.notes,
+        (*prepared.volume.notes, *calibration.pixel_note(prepared.plane.pixel_mm)),
     )  # fmt: skip
 
 

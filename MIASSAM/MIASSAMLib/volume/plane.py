@@ -97,6 +97,11 @@ class SlicePlane:
         return self.spacing_yxs_mm[0] * self.spacing_yxs_mm[1]
 
     @property
+    def pixel_mm(self) -> float:
+        """Return the side of the square of a pixel's area, mm."""
+        return self.pixel_mm2**0.5
+
+    @property
     def axis_letter(self) -> str:
         """Storage axis cut along: i, j or k."""
         return "ijk"[self.slice_axis]
