@@ -25,7 +25,8 @@ from PIL import Image
 SIDE_PX = 512
 DATA_SET = Path("Brain_AD", "BraTS2021_slice")
 SLICES_PER_PHANTOM = 10
-TRAIN_PHANTOMS = 4
+TRAIN_PHANTOMS = 1
+"""A small bank, to save time; what large ones take is measured by benchmarks/bank.py."""
 
 
 def phantom_slices(seed: int, n_lesions: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:

@@ -15,6 +15,9 @@ from training.fields import Labels
 from training.prompts import Examples, draw_examples
 from training.scene import draw_scene
 
+HARD_SHARE = 0.25
+"""Share of scenes of the kind that validation uses, of other seeds."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -77,7 +80,7 @@ class SceneSource:
         """Return the layers of a new or remembered scene (4, 256, 256)."""
         if self._scenes and self._rng.random() > 1 / self._reuse:
             return self._scenes[int(self._rng.integers(len(self._scenes)))]
-        layers = draw_scene(self._rng).stacked()
+        layers = draw_scene(self._rng, is_hard=self._rng.random() < HARD_SHARE).stacked()
         if len(self._scenes) < self._capacity:
             self._scenes.append(layers)
         else:

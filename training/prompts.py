@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.fields import SIDE_PX, Field, Labels, Mask
 
 FRAME_PX = 1024
-LESION_CHANCE = 0.8
+LESION_CHANCE = 0.87
 BOX_CHANCE, SECOND_CLICK_CHANCE = 0.12, 0.12
 CLICK_DEPTHS = ((0.25, 0.95), (0.2, 0.5), (0.55, 0.0))
 PAD, NEGATIVE, POSITIVE, BOX_FIRST, BOX_SECOND = -1, 0, 1, 2, 3

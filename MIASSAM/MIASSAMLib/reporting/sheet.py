@@ -99,11 +99,16 @@ def _draw_cell(
     sheet.paste(draw_tile(result, item, size, None), (left, top))
     sheet.paste(draw_tile(result, item, size, scale), (left + size[0] + _GAP, top))
     draw = ImageDraw.Draw(sheet)
-    words = f"slice {item.index}   score {item.image_score:.3g}"
-    if item.tail_probability is not None:
-        words += f"   p = {item.tail_probability:.2g}"
+    words = f"slice {item.index}   {_score_words(item)}"
     draw.text((left, top + size[1] + 3), words, fill=_INK, font=font(13))
     draw.text((left, top + size[1] + 18), _finding_words(item), fill=_FAINT, font=font(11))
+
+
+def _score_words(item: SliceResult) -> str:
+    """Return a slice's score in words: how rare it is among normal slices, or its largest distance."""
+    if item.tail_probability is None:
+        return f"largest distance {item.image_score:.3g}"
+    return f"p = {item.tail_probability:.2g} among normal slices"
 
 
 def _finding_words(item: SliceResult) -> str:
@@ -145,7 +150,9 @@ def _draw_profile(draw: Any, result: CaseResult, box: tuple[int, int, int, int])
     first, last = result.slices[0].index, result.slices[-1].index
     draw.text((left, bottom + 4), f"slice {first}", fill=_FAINT, font=font(12))
     draw.text((right, bottom + 4), f"slice {last}", fill=_FAINT, font=font(12), anchor="ra")
-    words = f"score of each slice, highest {scores.max():.3g} (orange: segmented)"
+    is_calibrated = result.slices[0].tail_probability is not None
+    score = "-log10 of p among normal slices" if is_calibrated else "largest distance"
+    words = f"{score} of each slice, highest {scores.max():.3g} (orange: segmented)"
     draw.text(((left + right) / 2, bottom + 4), words, fill=_FAINT, font=font(12), anchor="ma")
 
 
