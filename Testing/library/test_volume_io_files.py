@@ -21,7 +21,6 @@ from MIASSAMLib.volume_io import (
     write_volume,
 )
 
-
 VOXELS = np.arange(480, dtype=np.float32).reshape(6, 8, 10)
 
 
