@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from MIASSAMLib.pipeline.calibrated import Calibration
-from MIASSAMLib.pipeline.clusters import Cluster, find_clusters, link_lesions, seed_tail
+from MIASSAMLib.pipeline.clusters import Cluster, Stack, find_clusters, link_lesions, seed_tail
 
 LEVEL = 2.0
 CALIBRATION = Calibration({}, (0.0, 1.0), LEVEL, np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)))
@@ -17,8 +17,8 @@ def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
 
 
 def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
-    seed = seed_tail(len(maps), spacing, sensitivity)
-    return link_lesions(find_clusters(maps, CALIBRATION), seed, spacing, len(maps), LEVEL)
+    stack = Stack(len(maps), spacing, 1.0)
+    return link_lesions(find_clusters(maps, CALIBRATION), seed_tail(stack, sensitivity), stack, LEVEL)
 
 
 def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
@@ -60,6 +60,17 @@ def test_a_speck_on_one_thin_slice_must_be_rarer():
     maps = [spot(0)] * 3 + [spot(5.4)] + [spot(0)] * 3
     assert lesions_of(maps, spacing=5.0)
     assert not lesions_of(maps, spacing=1.0)
+
+
+def test_common_clusters_beside_a_large_lesion_are_its_satellites_and_those_far_away_are_not():
+    large, small = spot(25, x=60, radius=30), spot(4.5, x=100, radius=4)
+    assert len(lesions_of([small, small])) == 0, "by themselves they are common"
+    near = lesions_of([large] * 6 + [large + small] * 2)
+    assert [cluster.position for cluster in near[1]] == [6, 7]
+    assert len(lesions_of([large] * 6 + [large + small])) == 1, "on one slice only"
+    far = spot(4.5, x=115, radius=4)
+    assert len(lesions_of([large] * 6 + [large + far] * 2)) == 1
+    assert len(lesions_of([large] * 6 + [spot(0)] * 3 + [small] * 2)) == 1, "20 mm beyond its end"
 
 
 def test_a_cluster_keeps_its_pixels():

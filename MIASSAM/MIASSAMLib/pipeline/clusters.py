@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import MAP_PX
@@ -29,6 +30,8 @@ EXTEND = 0.06
 """At its ends a lesion goes on while what overlaps it stays above this share of its height above the level."""
 EXTEND_BY = 0.1
 """It goes on at either end for at most this share of the slices it already has."""
+NEAR = 0.25
+"""A group that lies nearer to a lesion than this share of the lesion's diameter belongs to the disease."""
 SPECK_SPAN_MM = 4.0
 """A lesion seen over less than this, on one slice of several, is a speck unless it is rarer still."""
 SPECK_FACTOR = 0.1
@@ -76,35 +79,76 @@ def find_clusters(maps: Sequence[FloatArray], calibration: Calibration) -> list[
     return found
 
 
-def seed_tail(n_slices: int, spacing_mm: float, sensitivity: float) -> float:
+@dataclass(frozen=True)
+class Stack:
+    """The maps of a volume: how many, how far apart, and how large their pixels are, mm."""
+
+    n_slices: int
+    spacing_mm: float
+    pixel_mm: float
+
+
+def seed_tail(stack: Stack, sensitivity: float) -> float:
     """Return how rare a cluster must be among normal slices to seed a lesion.
 
     sensitivity: share of normal volumes that may get any mark. A volume is looked at as many times
     as it has independent slices (Sidak's correction).
     """
-    looks = max(1.0, n_slices * spacing_mm / INDEPENDENT_MM)
+    looks = max(1.0, stack.n_slices * stack.spacing_mm / INDEPENDENT_MM)
     return float(1 - (1 - sensitivity) ** (1 / looks))
 
 
-def link_lesions(
-    clusters: Sequence[Cluster], seed: float, spacing_mm: float, n_slices: int, level: float
-) -> list[list[Cluster]]:
+def link_lesions(clusters: Sequence[Cluster], seed: float, stack: Stack, level: float) -> list[list[Cluster]]:
     """Group overlapping clusters of neighboring slices, keep the groups that are rare enough, and let them go on.
 
-    A group on a single slice, of several slices thinner than SPECK_SPAN_MM, must be ten times rarer. level: the
-    cluster-forming level. Returns lesions, the rarest first.
+    A group on a single slice, of several slices thinner than SPECK_SPAN_MM, must be ten times rarer. What lies beside
+    a lesion need not be rare (`satellites`). level: the cluster-forming level. Returns lesions, the rarest first.
     """
-    lesions = []
+    lesions, others = [], []
     for group in _overlapping([cluster for cluster in clusters if cluster.tail <= GROW_TAIL]):
-        is_speck = len({c.position for c in group}) == 1 and n_slices > 1 and spacing_mm < SPECK_SPAN_MM
-        if group_tail(group, spacing_mm) <= (seed * SPECK_FACTOR if is_speck else seed):
-            lesions.append(_core(group))
+        is_speck = is_single(group) and stack.n_slices > 1 and stack.spacing_mm < SPECK_SPAN_MM
+        is_rare = group_tail(group, stack.spacing_mm) <= (seed * SPECK_FACTOR if is_speck else seed)
+        (lesions if is_rare else others).append(group)
+    lesions = [_core(group) for group in lesions]
+    lesions += satellites(others, lesions, stack)
     lesions.sort(key=lambda group: min(cluster.tail for cluster in group))
     taken = {id(cluster) for group in lesions for cluster in group}
     for group in lesions:
         _extend(group, clusters, taken, level)
         group.sort(key=lambda cluster: cluster.position)
     return lesions
+
+
+def is_single(group: Sequence[Cluster]) -> bool:
+    """Return whether a group lies on one slice only."""
+    return len({cluster.position for cluster in group}) == 1
+
+
+def satellites(
+    groups: Sequence[list[Cluster]], lesions: Sequence[Sequence[Cluster]], stack: Stack
+) -> list[list[Cluster]]:
+    """Return the groups on two slices or more that lie nearer to a lesion than NEAR of its diameter.
+
+    Where something is known to be wrong, its neighborhood is looked at as what grows onto it is: a lesion's
+    satellites are common, false alarms keep no distance to it.
+    """
+    wanted = [group for group in groups if not is_single(group)]
+    return [group for group in wanted if any(_is_near(group, lesion, stack) for lesion in lesions)]
+
+
+def _is_near(group: Sequence[Cluster], lesion: Sequence[Cluster], stack: Stack) -> bool:
+    diameter_mm = 2 * stack.pixel_mm * np.sqrt(max(cluster.mask.sum() for cluster in lesion) / np.pi)
+    reach_mm = NEAR * diameter_mm
+    for one in lesion:
+        beside = [other for other in group if abs(other.position - one.position) * stack.spacing_mm <= reach_mm]
+        if not beside:
+            continue
+        away_mm = stack.pixel_mm * ndimage.distance_transform_edt(~one.mask)
+        for other in beside:
+            along_mm = (other.position - one.position) * stack.spacing_mm
+            if np.hypot(away_mm[other.mask].min(), along_mm) <= reach_mm:
+                return True
+    return False
 
 
 def _extend(group: list[Cluster], clusters: Sequence[Cluster], taken: set[int], level: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..config import Config
+from ..config import FRAME_PX, MAP_PX, Config
 from ..slice_image import content_boxes, native_to_map, render_raster
 from ..volume import IntensityWindow, SliceFrame, SlicePlane, Volume, foreground_mask, measure_window
 
@@ -65,6 +65,11 @@ class PreparedVolume:
     def foreground_kji(self) -> BoolArray:
         """Voxels of the patient, bool (K, J, I)."""
         return foreground_mask(self.volume)
+
+    @property
+    def map_pixel_mm(self) -> float:
+        """Return the side of a pixel of the 256-px frame, mm."""
+        return self.plane.pixel_mm * FRAME_PX / MAP_PX / float(self.frame.scale_xy.mean())
 
     @cached_property
     def _foreground_extent(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ..protocols import Progress
 from ..slice_image import frame_to_native
 from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
 from .candidates import ClusterOnSlice, outline
-from .clusters import GROW_TAIL, Cluster, find_clusters, link_lesions, seed_tail
+from .clusters import GROW_TAIL, Cluster, Stack, find_clusters, link_lesions, seed_tail
 from .features import EncodedSlice, encode_slices
 from .prepare import PreparedVolume
 from .results import CaseResult, Finding, SliceResult
@@ -147,10 +147,9 @@ def select_lesions(
     scored: ScoredSlices, prepared: PreparedVolume, calibration: Calibration, options: SegmentOptions
 ) -> list[list[Cluster]]:
     """Return lesions as groups of clusters; with `all_slices` also each other slice's heaviest cluster."""
-    spacing = prepared.plane.spacing_yxs_mm[2]
+    stack = Stack(len(scored.maps), prepared.plane.spacing_yxs_mm[2], prepared.map_pixel_mm)
     clusters = find_clusters([values.astype(np.float32) for values in scored.maps], calibration)
-    seed = seed_tail(len(scored.maps), spacing, options.sensitivity)
-    lesions = link_lesions(clusters, seed, spacing, len(scored.maps), calibration.level)
+    lesions = link_lesions(clusters, seed_tail(stack, options.sensitivity), stack, calibration.level)
     if options.all_slices:
         taken = {cluster.position for group in lesions for cluster in group}
         lesions += [
