@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from MIASSAMLib.pipeline.calibrated import Calibration
 from MIASSAMLib.pipeline.clusters import Cluster, Stack, find_clusters, link_lesions, seed_tail
+from MIASSAMLib.pipeline.normal_tail import NormalExtremes
 
 LEVEL = 2.0
-CALIBRATION = Calibration({}, (0.0, 1.0), LEVEL, np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)))
+NORMAL = NormalExtremes(np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)), np.zeros(200))
+CALIBRATION = Calibration({}, (0.0, 1.0), LEVEL, NORMAL)
 
 
 def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
@@ -18,7 +20,9 @@ def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
 
 def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
     stack = Stack(len(maps), spacing, 1.0)
-    return link_lesions(find_clusters(maps, CALIBRATION), seed_tail(stack, sensitivity), stack, LEVEL)
+    return link_lesions(
+        find_clusters(maps, [0.0] * len(maps), CALIBRATION), seed_tail(stack, sensitivity), stack, LEVEL
+    )
 
 
 def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
@@ -71,6 +75,15 @@ def test_common_clusters_beside_a_large_lesion_are_its_satellites_and_those_far_
     far = spot(4.5, x=115, radius=4)
     assert len(lesions_of([large] * 6 + [large + far] * 2)) == 1
     assert len(lesions_of([large] * 6 + [spot(0)] * 3 + [small] * 2)) == 1, "20 mm beyond its end"
+
+
+def test_a_cluster_is_compared_with_normal_slices_of_its_own_depth():
+    depths = np.repeat([0.0, 1.0], 100)
+    quiet, loud = np.log1p(np.linspace(2, 3, 100)), np.log1p(np.linspace(6, 9, 100))
+    normal = NormalExtremes(np.concatenate([quiet, loud]), np.zeros(200), depths)
+    assert normal.tail_probability(7, 0, 0.0) < 0.1 < 0.9 < normal.tail_probability(7, 0, 1.0)
+    assert normal.tail_probability(10, 0, 1.0) < 0.4
+    assert NormalExtremes(np.zeros(0), np.zeros(0), np.zeros(0)).tail_probability(9, 9, 0.5) == 1
 
 
 def test_a_cluster_keeps_its_pixels():

@@ -103,7 +103,7 @@ def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progr
     """Measure the held-out slices against the rows of the other volumes.
 
     Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the distance, pooled or by place,
-    the spread of the fused map, and the clusters of every held-out slice with its volume and pixel size.
+    the spread of the fused map, and the clusters of every held-out slice with its volume, depth and pixel size.
     """
     files = held_out.files()
     parts = writer.parts()
@@ -166,6 +166,7 @@ def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, Any
         **{f"flair_{name}": array for name, array in by_brightness.items()},
         "slice_volume": np.array([names.index(item.source) for item in measured]),
         "slice_index": np.array([item.index for item in measured]),
+        "slice_depth": np.array([item.patches.depth for item in measured]),
         "slice_pixel_mm": np.array([item.pixel_mm for item in measured]),
     }
 

@@ -22,13 +22,13 @@ from ..patches import patch_places
 from ..protocols import PatchSearcher
 from .features import EncodedSlice, foreground_patches
 from .normal_scale import NormalScale
+from .normal_tail import NormalExtremes
 from .scoring import SliceMap, search_slice
 
 OUTSIDE = -1.0
 """Map value outside the foreground: below every normal tissue."""
 LEVEL_QUANTILE = 0.975
 """Cluster-forming level: the map value that 2.5 % of normal tissue exceeds."""
-_TAIL_QUANTILE = 0.8
 _PIXEL_TOLERANCE = 1.5
 
 
@@ -40,8 +40,7 @@ class Calibration:
         kinds: feature kind -> mean and spread of the patches' L2 distance, pooled or by place.
         fused: (mean, spread) of the smoothed sum of z scores inside the foreground.
         level: map value that 2.5 % of normal tissue exceeds.
-        peaks: logarithm of the highest cluster of each held-out slice, sorted.
-        masses: logarithm of the heaviest cluster of each held-out slice, sorted.
+        extremes: the highest and the heaviest cluster of each held-out slice.
         brightness: (mean, spread) of the brightness of normal foreground when the map is that of brightness.
         pixels_mm: smallest and largest pixel of the held-out slices; None for banks that do not tell.
     """
@@ -49,8 +48,7 @@ class Calibration:
     kinds: Mapping[str, NormalScale]
     fused: tuple[float, float]
     level: float
-    peaks: DoubleArray
-    masses: DoubleArray
+    extremes: NormalExtremes
     brightness: tuple[float, float] | None = None
     pixels_mm: tuple[float, float] | None = None
 
@@ -69,8 +67,11 @@ class Calibration:
             {name: NormalScale.from_array(arrays[f"kind_{name}"]) for name in names},
             (float(arrays["fused"][0]), float(arrays["fused"][1])),
             float(arrays[f"{prefix}level"]),
-            np.sort(np.asarray(arrays[f"{prefix}slice_peaks"], np.float64)),
-            np.sort(np.asarray(arrays[f"{prefix}slice_masses"], np.float64)),
+            NormalExtremes(
+                peaks := np.asarray(arrays[f"{prefix}slice_peaks"], np.float64),
+                np.asarray(arrays[f"{prefix}slice_masses"], np.float64),
+                np.asarray(arrays.get("slice_depth", np.zeros(len(peaks))), np.float64),
+            ),
             (float(arrays["brightness"][0]), float(arrays["brightness"][1])) if contrast else None,
             _range_of(arrays.get("slice_pixel_mm", np.zeros(0))),
         )
@@ -88,34 +89,9 @@ class Calibration:
             "unusual; use a bank of scans like this one",
         )
 
-    def tail_probability(self, peak: float, mass: float) -> float:
-        """Return the share of normal slices expected to hold a cluster as high or as heavy as this one.
-
-        Height finds small sharp lesions, mass finds large faint ones; normal slices have their own
-        spread of either. The smaller probability counts, doubled for the two looks.
-        """
-        rarest = min(_tail(np.log1p(max(peak, 0)), self.peaks), _tail(np.log1p(max(mass, 0)), self.masses))
-        return min(1.0, 2 * rarest)
-
 
 def _range_of(values: AnyArray) -> tuple[float, float] | None:
     return (float(values.min()), float(values.max())) if len(values) and values.min() > 0 else None
-
-
-def _tail(value: float, normal: DoubleArray) -> float:
-    """Return the share of normal values at least this large.
-
-    Empirical below the 80th percentile; beyond it an exponential tail fitted to the exceedances
-    (of logarithms, so a power law of the values), so that what exceeds every held-out slice still ranks.
-    """
-    if not len(normal):
-        return 1.0
-    start = float(np.quantile(normal, _TAIL_QUANTILE))
-    if value <= start:
-        return float((np.sum(normal >= value) + 1) / (len(normal) + 1))
-    excess = normal[normal > start] - start
-    scale = max(float(excess.mean()) if len(excess) else 0.0, 1e-3)
-    return float((1 - _TAIL_QUANTILE) * np.exp(-(value - start) / scale))
 
 
 @dataclass(frozen=True)
@@ -192,10 +168,11 @@ def slice_extremes(values: FloatArray, level: float) -> tuple[float, float]:
     return float(np.log1p(parts.peaks.max(initial=0))), float(np.log1p(parts.masses.max(initial=0)))
 
 
-def surprise(values: FloatArray, calibration: Calibration) -> float:
-    """Return the score of a slice: -log10 of the tail probability of its rarest cluster."""
+def surprise(values: FloatArray, calibration: Calibration, depth: float) -> float:
+    """Return the score of a slice at a depth (0 to 1): -log10 of the tail probability of its rarest cluster."""
     parts = find_parts(values, calibration.level)
-    tails = [calibration.tail_probability(*pair) for pair in zip(parts.peaks, parts.masses, strict=True)]
+    pairs = zip(parts.peaks, parts.masses, strict=True)
+    tails = [calibration.extremes.tail_probability(peak, mass, depth) for peak, mass in pairs]
     return float(-np.log10(max(min(tails, default=1.0), 1e-30)))
 
 
@@ -209,4 +186,4 @@ def map_calibrated(encoded: EncodedSlice, bank: PatchSearcher, calibration: Cali
         patches = measure_patches(encoded, squared, config)
         fused = smooth_map(fused_scores(patches, calibration.kinds, config), config)
         values = standardize(fused, encoded.foreground, calibration.fused)
-    return SliceMap(values, np.maximum(values - calibration.level, 0), surprise(values, calibration))
+    return SliceMap(values, np.maximum(values - calibration.level, 0), surprise(values, calibration, encoded.depth))

@@ -45,7 +45,7 @@ class Cluster:
         position: which map, counted along the slices looked at.
         packed: its pixels as bits, for a volume has thousands of clusters.
         peak: highest map value.
-        tail: share of normal slices whose heaviest cluster is at least as high or heavy.
+        tail: share of normal slices of its depth whose highest or heaviest cluster is at least as high or heavy.
     """
 
     position: int
@@ -68,13 +68,13 @@ class Cluster:
         return bool((self.packed & other.packed).any())
 
 
-def find_clusters(maps: Sequence[FloatArray], calibration: Calibration) -> list[Cluster]:
-    """Return every cluster, slice by slice."""
+def find_clusters(maps: Sequence[FloatArray], depths: Sequence[float], calibration: Calibration) -> list[Cluster]:
+    """Return every cluster, slice by slice; depths: where each slice lies in the patient, 0 to 1."""
     found = []
-    for position, values in enumerate(maps):
+    for position, (values, depth) in enumerate(zip(maps, depths, strict=True)):
         parts = find_parts(values, calibration.level)
         for number, (peak, mass) in enumerate(zip(parts.peaks, parts.masses, strict=True), 1):
-            tail = calibration.tail_probability(peak, mass)
+            tail = calibration.extremes.tail_probability(peak, mass, depth)
             found.append(Cluster.of(position, parts.labels == number, float(peak), tail))
     return found
 

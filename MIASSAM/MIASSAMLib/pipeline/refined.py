@@ -53,7 +53,7 @@ def segment_refined(
     scored = _score(segmenter, prepared, indexes, calibration, options, progress, watch, heat)
     if segmenter.config.axis_sigma_mm:
         scored = _smooth_along_axis(scored, prepared, indexes, calibration, segmenter.config.axis_sigma_mm, heat)
-    lesions = select_lesions(scored, prepared, calibration, options)
+    lesions = select_lesions(scored, prepared, indexes, calibration, options)
     with watch.stage("decode"):
         findings = _decode(segmenter, prepared, indexes, scored, lesions, calibration, options, progress)
     labels, findings = paint(prepared, indexes, findings)
@@ -139,16 +139,21 @@ def _smooth_along_axis(
     smooth = np.where(inside, mean, OUTSIDE).astype(np.float32)
     for index, one in zip(indexes, smooth, strict=True):
         prepared.plane.put(heat, index, frame_to_native(one, prepared.frame))
-    scores = [surprise(one, calibration) for one in smooth]
+    scores = [surprise(one, calibration, prepared.depth(index)) for index, one in zip(indexes, smooth, strict=True)]
     return ScoredSlices(list(smooth.astype(np.float16)), scores, scored.embeddings)
 
 
 def select_lesions(
-    scored: ScoredSlices, prepared: PreparedVolume, calibration: Calibration, options: SegmentOptions
+    scored: ScoredSlices,
+    prepared: PreparedVolume,
+    indexes: range,
+    calibration: Calibration,
+    options: SegmentOptions,
 ) -> list[list[Cluster]]:
     """Return lesions as groups of clusters; with `all_slices` also each other slice's heaviest cluster."""
     stack = Stack(len(scored.maps), prepared.plane.spacing_yxs_mm[2], prepared.map_pixel_mm)
-    clusters = find_clusters([values.astype(np.float32) for values in scored.maps], calibration)
+    maps = [values.astype(np.float32) for values in scored.maps]
+    clusters = find_clusters(maps, [prepared.depth(index) for index in indexes], calibration)
     lesions = link_lesions(clusters, seed_tail(stack, options.sensitivity), stack, calibration.level)
     if options.all_slices:
         taken = {cluster.position for group in lesions for cluster in group}
