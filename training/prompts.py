@@ -9,10 +9,26 @@ from numpy.typing import NDArray
 from training.fields import SIDE_PX, Field, Labels, Mask
 
 FRAME_PX = 1024
-LESION_CHANCE = 0.87
 BOX_CHANCE, SECOND_CLICK_CHANCE = 0.12, 0.12
-CLICK_DEPTHS = ((0.25, 0.95), (0.2, 0.5), (0.55, 0.0))
 PAD, NEGATIVE, POSITIVE, BOX_FIRST, BOX_SECOND = -1, 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked for, and where it is clicked.
+
+    Attributes:
+        lesion_chance: chance that a lesion is asked for, where there is one.
+        click_depths: (share, least): share of clicks that are at least so deep, as a part of the greatest depth.
+    """
+
+    lesion_chance: float
+    click_depths: tuple[tuple[float, float], ...]
+
+
+IN_TRAINING = Asking(0.87, ((0.25, 0.95), (0.2, 0.5), (0.55, 0.0)))
+IN_VALIDATION = Asking(0.8, ((0.3, 0.95), (0.25, 0.5), (0.45, 0.0)))
+"""As from the beginning, so that figures of different runs compare."""
 
 
 @dataclass
@@ -41,10 +57,12 @@ def draw_examples(rng: np.random.Generator, layers: Labels, n_prompts: int, augm
         rng: source of chance.
         layers: the scene's four layers (4, 256, 256).
         n_prompts: how many.
-        augment: vary turn, zoom and window, and ask with boxes and second clicks too; else one click each.
+        augment: as in training: vary turn, zoom and window, and ask with boxes and second clicks too; else as in
+            validation: one click each.
         side_px: side of the raster and the targets.
     """
     raster = layers[0].astype(np.float32) / 255
+    asking = IN_TRAINING if augment else IN_VALIDATION
     if augment:
         layers = turn(rng, layers)
         layers = zoom(rng, layers, side_px) if rng.random() < 0.4 else resize(layers, side_px)
@@ -57,8 +75,8 @@ def draw_examples(rng: np.random.Generator, layers: Labels, n_prompts: int, augm
     labels = np.full((n_prompts, 2), PAD, np.int64)
     is_lesion = np.zeros(n_prompts, bool)
     for index in range(n_prompts):
-        finest, is_lesion[index] = choose_object(rng, layers)
-        x, y = click_inside(rng, finest)
+        finest, is_lesion[index] = choose_object(rng, layers, asking.lesion_chance)
+        x, y = click_inside(rng, finest, asking.click_depths)
         targets[index, 2] = finest
         targets[index, 1] = finest | (layers[2] == layers[2][y, x])
         targets[index, 0] = finest | (layers[1] == layers[1][y, x])
@@ -117,11 +135,11 @@ def window(rng: np.random.Generator, raster: Field, body: Mask) -> Field:
     return 1 - raster if rng.random() < 0.08 else raster
 
 
-def choose_object(rng: np.random.Generator, layers: Labels) -> tuple[Mask, bool]:
+def choose_object(rng: np.random.Generator, layers: Labels, lesion_chance: float) -> tuple[Mask, bool]:
     """Choose what to ask for: mostly a lesion, else a connected part of a region; say which."""
     sizes = np.bincount(layers[3].ravel(), minlength=2)
     present = [label for label in range(1, len(sizes)) if sizes[label] >= 6]
-    if present and rng.random() < LESION_CHANCE:
+    if present and rng.random() < lesion_chance:
         return layers[3] == present[int(rng.integers(len(present)))], True
     regions = [label for label in np.unique(layers[2]) if label]
     mask = np.ones(layers.shape[1:], bool)
@@ -134,10 +152,12 @@ def choose_object(rng: np.random.Generator, layers: Labels) -> tuple[Mask, bool]
     return parts == 1 + int(rng.choice(count - 1, p=weights / weights.sum())), False
 
 
-def click_inside(rng: np.random.Generator, mask: Mask) -> tuple[int, int]:
+def click_inside(
+    rng: np.random.Generator, mask: Mask, click_depths: tuple[tuple[float, float], ...]
+) -> tuple[int, int]:
     """Click in an object: often at its most interior place, often anywhere."""
     depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
-    shares, least = zip(*CLICK_DEPTHS)
+    shares, least = zip(*click_depths)
     cut = least[int(rng.choice(len(least), p=shares))] * depth.max()
     rows, columns = np.nonzero(mask & (depth >= cut))
     place = int(rng.integers(len(rows)))

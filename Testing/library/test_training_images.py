@@ -7,6 +7,7 @@ from training.anatomy import ANATOMIES
 from training.feed import SceneSource, Stage
 from training.prompts import (
     BOX_FIRST,
+    IN_TRAINING,
     NEGATIVE,
     POSITIVE,
     bounding_box,
@@ -16,6 +17,7 @@ from training.prompts import (
     window,
 )
 from training.scene import draw_scene
+from training.validation import validation_batches
 
 
 def scenes_with_lesions(count: int) -> list[np.ndarray]:
@@ -103,7 +105,7 @@ def test_window_puts_normal_tissue_at_very_different_levels() -> None:
 def test_object_is_a_whole_lesion_when_one_is_chosen() -> None:
     layers = scenes_with_lesions(1)[0]
     rng = np.random.default_rng(0)
-    chosen = [choose_object(rng, layers) for _ in range(20)]
+    chosen = [choose_object(rng, layers, 0.8) for _ in range(20)]
     lesions = [mask for mask, is_lesion in chosen if is_lesion]
     assert lesions and all(any(np.array_equal(mask, layers[3] == k) for k in range(1, 20)) for mask in lesions)
 
@@ -112,7 +114,8 @@ def test_clicks_reach_the_border_of_an_object_as_well_as_its_middle() -> None:
     mask = np.zeros((128, 128), bool)
     mask[32:96, 32:96] = True
     rng = np.random.default_rng(0)
-    away = [max(abs(x - 63.5), abs(y - 63.5)) for x, y in (click_inside(rng, mask) for _ in range(200))]
+    clicks = [click_inside(rng, mask, IN_TRAINING.click_depths) for _ in range(200)]
+    away = [max(abs(x - 63.5), abs(y - 63.5)) for x, y in clicks]
     assert max(away) < 32.5 and max(away) > 28 and min(away) < 4
 
 
@@ -121,3 +124,9 @@ def test_source_shows_scenes_again_but_keeps_drawing_new_ones() -> None:
     shown = [source.next().tobytes() for _ in range(12)]
     assert 2 < len(set(shown)) < 12
     assert len(source.batch(Stage(128, 2, 3))) == 2
+
+
+def test_validation_asks_what_it_always_asked():
+    batches = validation_batches(16)
+    assert sum(int(batch.is_lesion.sum()) for batch in batches) == 41
+    assert float(batches[0].coords.sum()) == 24492
