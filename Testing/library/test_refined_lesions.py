@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from MIASSAMLib.pipeline.calibrated import Calibration
-from MIASSAMLib.pipeline.clusters import Cluster, Stack, find_clusters, link_lesions, seed_tail
+from MIASSAMLib.pipeline.clusters import Cluster, Stack, find_clusters, group_tail, link_lesions, seed_tail
 from MIASSAMLib.pipeline.normal_tail import NormalExtremes
 
 LEVEL = 2.0
@@ -61,9 +61,25 @@ def test_two_lesions_do_not_share_a_cluster():
 
 
 def test_a_speck_on_one_thin_slice_must_be_rarer():
-    maps = [spot(0)] * 3 + [spot(5.4)] + [spot(0)] * 3
+    maps = [spot(0)] * 3 + [spot(5.7)] + [spot(0)] * 3
     assert lesions_of(maps, spacing=5.0)
     assert not lesions_of(maps, spacing=1.0)
+
+
+def test_a_single_slice_gets_no_credit_for_going_on():
+    cluster = Cluster.of(3, spot(5) > 0, 5.0, 0.01)
+    assert np.isclose(group_tail([cluster], 10.0), 0.01)
+    following = Cluster.of(4, spot(5) > 0, 5.0, 0.01)
+    assert np.isclose(group_tail([cluster, following], 10.0), 0.01**1.5)
+
+
+def test_a_faint_part_on_the_slice_of_a_strong_one_is_left_out():
+    bridge = spot(20, x=115, radius=25)
+    apart = spot(20, x=100) + spot(5, x=130)
+    (lesion,) = lesions_of([bridge, bridge, apart])
+    assert [cluster.peak for cluster in lesion] == [20, 20, 20]
+    (lesion,) = lesions_of([bridge, bridge, spot(20, x=100) + spot(9, x=130)])
+    assert sorted(cluster.peak for cluster in lesion) == [9, 20, 20, 20]
 
 
 def test_common_clusters_beside_a_large_lesion_are_its_satellites_and_those_far_away_are_not():

@@ -26,6 +26,8 @@ GROW_TAIL = 0.3
 """A cluster next to a lesion's joins it when at most this share of normal slices has one as heavy."""
 FADE = 0.12
 """A slice on which a lesion falls below this share of its highest value lies beside the lesion."""
+BESIDE = 0.3
+"""On one slice, a part of a lesion below this share of the lesion's highest value there lies beside it."""
 EXTEND = 0.06
 """At its ends a lesion goes on while what overlaps it stays above this share of its height above the level."""
 EXTEND_BY = 0.1
@@ -157,6 +159,7 @@ def _extend(group: list[Cluster], clusters: Sequence[Cluster], taken: set[int], 
     for cluster in clusters:
         by_position.setdefault(cluster.position, []).append(cluster)
     least = level + EXTEND * (max(cluster.peak for cluster in group) - level)
+    highest = _highest(group)
     own = sorted({cluster.position for cluster in group})
     reach = round(EXTEND_BY * len(own))
     ends = list(group)
@@ -165,7 +168,8 @@ def _extend(group: list[Cluster], clusters: Sequence[Cluster], taken: set[int], 
         for position in (end.position - 1, end.position + 1):
             for cluster in by_position.get(position, []):
                 is_near = own[0] - reach <= position <= own[-1] + reach
-                if is_near and id(cluster) not in taken and cluster.peak >= least and cluster.overlaps(end):
+                is_high = cluster.peak >= max(least, BESIDE * highest.get(position, 0.0))
+                if is_near and is_high and id(cluster) not in taken and cluster.overlaps(end):
                     taken.add(id(cluster))
                     group.append(cluster)
                     ends.append(cluster)
@@ -174,18 +178,27 @@ def _extend(group: list[Cluster], clusters: Sequence[Cluster], taken: set[int], 
 def _core(group: Sequence[Cluster]) -> list[Cluster]:
     """Return the clusters of a group that belong to the lesion rather than to its faint surroundings."""
     least = FADE * max(cluster.peak for cluster in group)
-    return [cluster for cluster in group if cluster.peak >= least]
+    highest = _highest(group)
+    return [cluster for cluster in group if cluster.peak >= max(least, BESIDE * highest[cluster.position])]
+
+
+def _highest(group: Sequence[Cluster]) -> dict[int, float]:
+    """Return the highest value of a group on each of its slices."""
+    highest: dict[int, float] = {}
+    for cluster in group:
+        highest[cluster.position] = max(cluster.peak, highest.get(cluster.position, 0.0))
+    return highest
 
 
 def group_tail(group: Sequence[Cluster], spacing_mm: float) -> float:
     """Return how rare a group of overlapping clusters is.
 
     Either its rarest cluster counts, or all of them together: the geometric mean of their tail
-    probabilities, raised to the number of looks that the group's extent is worth (at most three;
-    chance findings of normal slices are short, lesions go on).
+    probabilities, raised to the number of looks that the group's extent is worth, from its first slice to
+    its last (at most three; chance findings of normal slices are short, lesions go on).
     """
     tails = np.log(np.maximum([cluster.tail for cluster in group], np.finfo(float).tiny))
-    extent_mm = len({cluster.position for cluster in group}) * spacing_mm
+    extent_mm = (len({cluster.position for cluster in group}) - 1) * spacing_mm
     looks = min(MAX_LOOKS, 1 + extent_mm / SUPPORT_MM)
     return float(np.exp(min(tails.min(), looks * tails.mean())))
 
