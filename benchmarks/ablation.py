@@ -22,8 +22,8 @@ from MIASSAMLib.phantoms import KINDS, Phantom, make_phantom
 
 BEGIN, END = "<!-- steps begin -->", "<!-- steps end -->"
 PLAIN = "per_position=off,zoom=off,feedback_rounds=0"
-N_NORMAL, N_TESTED_NORMAL = 5, 3
-LESION_COUNTS = (1, 1, 2, 2, 3, 4)
+N_NORMAL, N_TESTED_NORMAL = 5, 1
+LESION_COUNTS = (1, 2, 3)
 FIRST_NORMAL_SEED, FIRST_TESTED_SEED = 0, 901
 
 

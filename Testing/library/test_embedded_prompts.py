@@ -8,13 +8,13 @@ from training.validation import validate, validation_batches
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, float]:
-    """Mean IoU with the lesion on ten hard scenes, by way of asking."""
-    return validate(load_embedded(), validation_batches(10, per_batch=2), with_rounds=True)
+    """Mean IoU with the lesion on twenty hard scenes; on ten, chance hides what earlier logits add."""
+    return validate(load_embedded(), validation_batches(20, per_batch=2), with_rounds=True)
 
 
 def test_a_single_click_finds_hard_lesions(found: dict[str, float]) -> None:
-    assert found["n_lesions"] >= 12
-    assert found["lesion_third"] > 0.42
+    assert found["n_lesions"] >= 40
+    assert found["lesion_third"] > 0.5
 
 
 def test_the_mask_trusted_most_is_about_as_good_as_the_third(found: dict[str, float]) -> None:
