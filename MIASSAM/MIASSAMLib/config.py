@@ -101,7 +101,8 @@ class Config:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - known):
             raise UsageError(f"config has unknown keys {unknown}; this version knows {sorted(known)}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**values)
 
     def feature_digest(self) -> str:
         """Return the digest of what decides a bank's rows: equal digests may share a bank."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
+    from ..build import BuildSource
     from ..phantoms import Phantom
     from ..pipeline import CaseResult, Segmenter
     from ..protocols import Progress
@@ -72,13 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _normal_source(kind: str, seed: int) -> BuildSource:
+    """Return a normal phantom, made when its turn comes."""
+    from ..build import BuildSource
+    from ..phantoms import make_phantom
+
+    return BuildSource(f"{kind}_normal_{seed:03d}", lambda: (make_phantom(kind, seed).volume, None))
+
+
 def _segmenter(kind: str, output: Path, model: Any, progress: Progress) -> Segmenter:
     """Build (or reuse) the bank of a kind and return its segmenter."""
-    from ..build import BuildOptions, BuildSource, build_bank
+    from ..build import BuildOptions, build_bank
     from ..config import preset
     from ..errors import BankError
     from ..memory_bank import MemoryBank
-    from ..phantoms import make_phantom
     from ..pipeline import Preprocessing, Segmenter
 
     path, config = output / f"{kind}.bank", preset("refined")
@@ -86,10 +94,7 @@ def _segmenter(kind: str, output: Path, model: Any, progress: Progress) -> Segme
         bank = MemoryBank.load(path)
         bank.check_fits(config.to_dict(), model.name, model.digest)
     except BankError:
-        sources = [
-            BuildSource(f"{kind}_normal_{seed:03d}", lambda seed=seed: (make_phantom(kind, seed).volume, None))
-            for seed in range(N_NORMAL)
-        ]
+        sources = [_normal_source(kind, seed) for seed in range(N_NORMAL)]
         options = BuildOptions(anatomy=f"{kind} phantom", overwrite=path.exists())
         bank = build_bank(path, sources, model, config, options, progress)
     return Segmenter(model, bank, config, Preprocessing())

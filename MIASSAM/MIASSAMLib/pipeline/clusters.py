@@ -106,7 +106,8 @@ def link_lesions(clusters: Sequence[Cluster], seed: float, stack: Stack, level: 
     A group on a single slice, of several slices thinner than SPECK_SPAN_MM, must be ten times rarer. What lies beside
     a lesion need not be rare (`satellites`). level: the cluster-forming level. Returns lesions, the rarest first.
     """
-    lesions, others = [], []
+    lesions: list[list[Cluster]] = []
+    others: list[list[Cluster]] = []
     for group in _overlapping([cluster for cluster in clusters if cluster.tail <= GROW_TAIL]):
         is_speck = is_single(group) and stack.n_slices > 1 and stack.spacing_mm < SPECK_SPAN_MM
         is_rare = group_tail(group, stack.spacing_mm) <= (seed * SPECK_FACTOR if is_speck else seed)

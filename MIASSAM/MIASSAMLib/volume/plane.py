@@ -99,7 +99,7 @@ class SlicePlane:
     @property
     def pixel_mm(self) -> float:
         """Return the side of the square of a pixel's area, mm."""
-        return self.pixel_mm2**0.5
+        return float(np.sqrt(self.pixel_mm2))
 
     @property
     def axis_letter(self) -> str:
@@ -113,7 +113,8 @@ class SlicePlane:
 
     def take(self, array_kji: AnyArray, index: int) -> AnyArray:
         """Return slice `index` (storage order) as pixels (H, W) in display order."""
-        return self.view(array_kji)[index]
+        pixels: AnyArray = self.view(array_kji)[index]
+        return pixels
 
     def put(self, array_kji: AnyArray, index: int, pixels: AnyArray) -> None:
         """Write pixels (H, W) in display order back into slice `index`."""

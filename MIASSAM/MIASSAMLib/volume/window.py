@@ -45,7 +45,8 @@ class IntensityWindow:
     def apply(self, values: AnyArray) -> FloatArray:
         """Return float32 values in [0, 1]."""
         width = max(self.high - self.low, 1e-12)
-        return np.clip((values.astype(np.float32) - np.float32(self.low)) / np.float32(width), 0, 1)
+        scaled = (values.astype(np.float32) - np.float32(self.low)) / np.float32(width)
+        return np.asarray(np.clip(scaled, 0, 1), np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the window as JSON-able data."""
