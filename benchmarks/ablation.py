@@ -93,14 +93,18 @@ def _write_phantom(phantom: Phantom, folder: Path, split: str) -> str:
 
 
 def table(output: Path) -> str:
-    """Return the steps of one evaluation as a Markdown table; percent."""
+    """Return the steps of one evaluation as a Markdown table; percent. Steps without a row join the next one."""
     rows = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["rows"]
     lines = ["| step | " + " | ".join(FIGURES.values()) + " |", "|---|" + "---|" * len(FIGURES)]
-    for number, step in enumerate(STEPS):
+    left_out: list[str] = []
+    for step in STEPS:
         row = next((row for row in rows if (row["preset"], row["mask"]) == (step.preset, step.mask)), None)
-        if row is not None:
-            adds = step.adds if number == 0 or step.adds.startswith("`") else f"+ {step.adds}"
-            lines.append(f"| {adds} | " + " | ".join(_percent(row[figure]) for figure in FIGURES) + " |")
+        if row is None:
+            left_out.append(step.adds)
+            continue
+        adds = step.adds if step.adds.startswith("`") else "+ " + "; ".join([*left_out, step.adds])
+        left_out = []
+        lines.append(f"| {adds} | " + " | ".join(_percent(row[figure]) for figure in FIGURES) + " |")
     return "\n".join(lines)
 
 
