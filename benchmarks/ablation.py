@@ -1,6 +1,5 @@
 """The way from `paper` to `refined`, step by step, on labeled cases and on phantoms.
 
-python benchmarks/ablation.py run OUTPUT --cases cases.csv --bank-step 8 --page PAGE.md
 python benchmarks/ablation.py phantoms OUTPUT        write phantoms of every kind and measure the steps on them
 python benchmarks/ablation.py page PAGE.md OUTPUT...   put the tables of the steps at the end of a page
 
@@ -14,11 +13,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from MIASSAMLib.phantoms import KINDS, Phantom, make_phantom
+from MIASSAMLib.volume_io import write_volume
 
 BEGIN, END = "<!-- steps begin -->", "<!-- steps end -->"
 PLAIN = "per_position=off,zoom=off,feedback_rounds=0"
@@ -57,11 +58,11 @@ FIGURES = {
 }
 
 
-def evaluate(cases: Path, output: Path, words: Sequence[str]) -> None:
+def evaluate(cases: Path, output: Path) -> None:
     """Run `miassam evaluate` on a list of cases with every step."""
     presets = list(dict.fromkeys(step.preset for step in STEPS))
     command = [sys.executable, "-m", "MIASSAMLib", "evaluate", "--cases", str(cases), "--output", str(output)]
-    subprocess.run([*command, "--preset", *presets, "--prompt", "cog", "--mask", "3", "auto", *words], check=True)
+    subprocess.run([*command, "--preset", *presets, "--prompt", "cog", "--mask", "3", "auto"], check=True)
 
 
 def write_phantoms(kind: str, folder: Path) -> Path:
@@ -80,15 +81,12 @@ def write_phantoms(kind: str, folder: Path) -> Path:
 
 def _write_phantom(phantom: Phantom, folder: Path, split: str) -> str:
     """Write one phantom and its truth; return its line of cases.csv."""
-    import nibabel
-
     name, mask = phantom.volume.name, ""
-    affine = phantom.volume.ijk_to_ras
-    nibabel.save(nibabel.Nifti1Image(phantom.volume.voxels_kji.transpose(2, 1, 0), affine), folder / f"{name}.nii.gz")
+    write_volume(folder / f"{name}.nii.gz", phantom.volume)
     if phantom.lesion_labels_kji.any():
         mask = f"{name}_truth.nii.gz"
-        truth = (phantom.lesion_labels_kji > 0).astype(np.uint8).transpose(2, 1, 0)
-        nibabel.save(nibabel.Nifti1Image(truth, affine), folder / mask)
+        truth = (phantom.lesion_labels_kji > 0).astype(np.float32)
+        write_volume(folder / mask, replace(phantom.volume, voxels_kji=truth))
     return f"{name},{name}.nii.gz,{mask},{name},{split}"
 
 
@@ -122,7 +120,7 @@ def write_page(page: Path, outputs: Sequence[Path]) -> None:
         "## From paper to refined, step by step\n\nPercent; each row adds to the one above it. Made by "
         "`benchmarks/ablation.py`, from the same `miassam evaluate`.\nPhantoms: "
         f"{N_NORMAL} normal ones in the bank; tested on {len(LESION_COUNTS)} with lesions and {N_TESTED_NORMAL} "
-        "without, of seeds used for nothing else.\n"
+        "without, of seeds used for nothing else.\nSteps that were not run on a data set are joined to the next row.\n"
     )
     tail = after if rest else "\n"
     page.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{head}\n" + "\n".join(parts) + f"\n{END}{tail}", "utf-8")
@@ -131,11 +129,6 @@ def write_page(page: Path, outputs: Sequence[Path]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run")
-    run.add_argument("output", type=Path)
-    run.add_argument("--cases", type=Path, required=True)
-    run.add_argument("--bank-step", default="8")
-    run.add_argument("--page", type=Path, required=True)
     commands.add_parser("phantoms").add_argument("output", type=Path)
     page = commands.add_parser("page")
     page.add_argument("page", type=Path)
@@ -143,12 +136,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.command == "page":
         write_page(options.page, options.outputs)
-    elif options.command == "run":
-        words = ["--leave-one-group-out", "--bank-step", options.bank_step, "--tables", str(options.page)]
-        evaluate(options.cases, options.output, words)
     else:
         for kind in KINDS:
-            evaluate(write_phantoms(kind, options.output / f"{kind}_cases"), options.output / f"{kind} phantoms", [])
+            evaluate(write_phantoms(kind, options.output / f"{kind}_cases"), options.output / f"{kind} phantoms")
     return 0
 
 
