@@ -13,19 +13,17 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "MIASSAM" / "MIASSAMLib"
 SLICER = {"slicer", "qt", "ctk", "vtk"}
 WALLS = {
-    "faiss": {"memory_bank", "benchmarking"},
-    "segment_anything": {"sam", "benchmarking"},
-    "torch": {
-        "sam", "slice_image", "patches", "memory_bank", "pipeline", "embedding_cache", "benchmarking", "protocols.py",
-    },
+    "faiss": {"bank"},
+    "segment_anything": {"sam"},
+    "torch": {"sam", "volume", "bank", "method", "protocols.py"},
     "SimpleITK": {"volume_io"},
     "nibabel": {"volume_io"},
     "slicerio": {"volume_io"},
     "nrrd": {"volume_io"},
-    "PIL": {"volume_io", "reporting", "evaluation"},
+    "PIL": {"volume_io", "outputs", "evaluation"},
     "dask": {"distributed"},
     "distributed": {"distributed"},
-    "platformdirs": {"sam", "checkpoints", "embedding_cache"},
+    "platformdirs": {"sam", "checkpoints", "method"},
     "rich": {"cli"},
 }  # fmt: skip
 SOURCES = sorted(LIBRARY.rglob("*.py"))

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from MIASSAMLib.benchmarking.bank import BankCase, run_bank_case
-from MIASSAMLib.benchmarking.bank_overhead import build_overhead
+from miassam_bench.bank import BankCase, run_bank_case
+from miassam_bench.bank_overhead import build_overhead
 
 COLUMNS = {
     "features": "rows",

@@ -19,12 +19,12 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from MIASSAMLib.benchmarking.bank import BankCase
-from MIASSAMLib.memory_bank.codec import RowCodec, learn_codec
-from MIASSAMLib.memory_bank.compressed import CompressedSearcher, InvertedFile, _choose_lead, _tune
-from MIASSAMLib.memory_bank.quality import HeldOut, find_held_out, measure
-from MIASSAMLib.memory_bank.rows import Rows, rows_of_array
-from MIASSAMLib.memory_bank.search_torch import TorchSearcher
+from miassam_bench.bank import BankCase
+from MIASSAMLib.bank.codec import RowCodec, learn_codec
+from MIASSAMLib.bank.compressed import CompressedSearcher, InvertedFile, _choose_lead, _tune
+from MIASSAMLib.bank.quality import HeldOut, find_held_out, measure
+from MIASSAMLib.bank.rows import Rows, rows_of_array
+from MIASSAMLib.bank.search_torch import TorchSearcher
 
 N_LISTS = 1024
 TRAIN_PER_LIST = 20

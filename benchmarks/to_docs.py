@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from MIASSAMLib.benchmarking.report import draw_ratios, report_text
-from MIASSAMLib.benchmarking.rows import BENCH_FILE, read_rows
+from miassam_bench.report import draw_ratios, report_text
+from miassam_bench.rows import BENCH_FILE, read_rows
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- results begin -->", "<!-- results end -->"

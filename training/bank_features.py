@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import faiss
 import numpy as np
 import torch
-from MIASSAMLib.anomaly_map import anomaly_map
 from MIASSAMLib.config import Config, preset
-from MIASSAMLib.pipeline import EncodedSlice, encode_slices, foreground_patches
-from MIASSAMLib.prompting import center_of_gravity
+from MIASSAMLib.method import EncodedSlice, encode_slices, foreground_patches
+from MIASSAMLib.method.anomaly_map import anomaly_map
+from MIASSAMLib.method.prompts import center_of_gravity
 from MIASSAMLib.sam.embedded import EmbeddedSam
 from MIASSAMLib.sam.embedded_model import EmbeddedModel
-from MIASSAMLib.slice_image import frame_to_native, map_to_frame_xy, native_to_map
+from MIASSAMLib.volume.slice_image import frame_to_native, map_to_frame_xy, native_to_map
 from numpy.typing import NDArray
 
 from training.real_clicks import RealCase, dice

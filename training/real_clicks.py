@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from MIASSAMLib.pipeline.prepare import PreparedVolume, Preprocessing
+from MIASSAMLib.method.prepare import PreparedVolume, Preprocessing
 from MIASSAMLib.sam.embedded import EmbeddedSam
-from MIASSAMLib.slice_image import frame_to_native, render_raster
+from MIASSAMLib.volume.slice_image import frame_to_native, render_raster
 from MIASSAMLib.volume_io import read_label, read_volume
 from numpy.typing import NDArray
 from scipy import ndimage

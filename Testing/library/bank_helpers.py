@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from MIASSAMLib.memory_bank import BankWriter, ManifestDraft, MemoryBank
+from MIASSAMLib.bank import BankWriter, ManifestDraft, MemoryBank
 
 
 def make_draft(**changes) -> ManifestDraft:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from MIASSAMLib.build import BuildOptions, BuildSource, build_bank
+from MIASSAMLib.bank import MemoryBank
 from MIASSAMLib.config import preset
-from MIASSAMLib.memory_bank import MemoryBank
+from MIASSAMLib.method import BuildOptions, BuildSource, build_bank
 from MIASSAMLib.phantoms import Phantom, make_phantom
 from MIASSAMLib.sam import load_model
 

@@ -8,7 +8,7 @@ import os
 import signal
 from pathlib import Path
 
-from MIASSAMLib.build import BuildSource
+from MIASSAMLib.method import BuildSource
 from MIASSAMLib.phantoms import Grid, make_phantom
 from MIASSAMLib.volume import Volume
 

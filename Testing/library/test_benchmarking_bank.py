@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from library.bank_helpers import brute_force, make_rows
-from MIASSAMLib.benchmarking.bank import BankCase, run_bank_case
-from MIASSAMLib.benchmarking.bank_loss import Found, nearest_in_stream
-from MIASSAMLib.benchmarking.bank_overhead import build_overhead
-from MIASSAMLib.benchmarking.synthetic_rows import RowModel
+from miassam_bench.bank import BankCase, run_bank_case
+from miassam_bench.bank_loss import Found, nearest_in_stream
+from miassam_bench.bank_overhead import build_overhead
+from miassam_bench.synthetic_rows import RowModel
 
 
 def test_synthetic_rows_are_low_rank_seeded_and_differ_by_volume():
@@ -58,7 +58,7 @@ def test_the_exact_search_of_a_stream_goes_on_where_it_was_stopped(tmp_path):
 
 
 def test_what_a_build_adds_is_measured_beside_the_encoder(tmp_path, monkeypatch):
-    monkeypatch.setattr("MIASSAMLib.benchmarking.bank_overhead.use_one_thread", lambda: None)
+    monkeypatch.setattr("miassam_bench.bank_overhead.use_one_thread", lambda: None)
     row = build_overhead("embedded", 1, "paper", tmp_path)
     assert row["n_slices"] == 8
     assert row["encoder_cpu_s_per_slice"] > 0 and row["last_steps_cpu_s_per_slice"] > 0

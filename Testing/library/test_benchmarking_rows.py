@@ -6,16 +6,16 @@ import time
 import numpy as np
 import pytest
 import torch
-from MIASSAMLib.benchmarking import BenchOptions, run, runner
-from MIASSAMLib.benchmarking.encoder import encoder_rows
-from MIASSAMLib.benchmarking.end_to_end import textured_volume
-from MIASSAMLib.benchmarking.plain import PlainWay
-from MIASSAMLib.benchmarking.rows import Row, quartile_distance, read_rows, write_rows
-from MIASSAMLib.benchmarking.subjects import load_subject
-from MIASSAMLib.benchmarking.timing import Effort, race, seconds
+from miassam_bench import BenchOptions, run, runner
+from miassam_bench.encoder import encoder_rows
+from miassam_bench.end_to_end import textured_volume
+from miassam_bench.plain import PlainWay
+from miassam_bench.rows import Row, quartile_distance, read_rows, write_rows
+from miassam_bench.subjects import load_subject
+from miassam_bench.timing import Effort, race, seconds
 from MIASSAMLib.config import preset
 from MIASSAMLib.errors import UsageError
-from MIASSAMLib.patches import patch_embeddings
+from MIASSAMLib.method.patches import patch_embeddings
 
 KEYS = {"benchmark", "model", "device", "value", "unit", "baseline", "ratio", "runs", "spread"}
 ONE_RUN = Effort(runs=1, budget_s=0.0, least=1, warm_up=False)

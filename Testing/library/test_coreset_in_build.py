@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from library.bank_helpers import brute_force, make_draft, make_slices
 from library.distributed_helpers import brain_sources
-from MIASSAMLib.build import BuildOptions, LocalEncoder, build_bank
-from MIASSAMLib.build.builder import bank_rows
+from MIASSAMLib.bank import BankWriter
+from MIASSAMLib.bank.coreset import METHODS, Choice, select_rows
 from MIASSAMLib.cli import main
 from MIASSAMLib.config import preset
-from MIASSAMLib.coreset import METHODS, Choice, select_rows
 from MIASSAMLib.errors import UsageError
-from MIASSAMLib.memory_bank import BankWriter
+from MIASSAMLib.method import BuildOptions, LocalEncoder, build_bank
+from MIASSAMLib.method.building import bank_rows
 from MIASSAMLib.sam import load_model
 from MIASSAMLib.volume_io import write_volume
 

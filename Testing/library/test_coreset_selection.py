@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from MIASSAMLib.coreset import (
+from MIASSAMLib.bank.coreset import (
     METHODS,
     Choice,
     greedy_coreset,

@@ -7,10 +7,10 @@ import logging
 import numpy as np
 import pytest
 from library.distributed_helpers import brain_sources
-from MIASSAMLib.build import BuildOptions, build_bank
 from MIASSAMLib.config import preset
 from MIASSAMLib.distributed import DaskEncoder, ModelRecipe, connect, map_in_order
 from MIASSAMLib.errors import BankError, UsageError
+from MIASSAMLib.method import BuildOptions, build_bank
 from MIASSAMLib.sam import load_model
 
 N_VOLUMES = 4

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from MIASSAMLib.benchmarking.end_to_end import make_segmenter, textured_volume
+from miassam_bench.end_to_end import make_segmenter, textured_volume
 from MIASSAMLib.config import preset
-from MIASSAMLib.embedding_cache import EmbeddingCache
-from MIASSAMLib.pipeline import Preprocessing
+from MIASSAMLib.method import Preprocessing
+from MIASSAMLib.method.embedding_cache import EmbeddingCache
 from MIASSAMLib.sam import load_model
 from MIASSAMLib.worker.session import WarmSegmenter
 

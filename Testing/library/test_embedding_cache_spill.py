@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from MIASSAMLib.embedding_cache import EmbeddingCache, embedding_key, spill_folder
+from MIASSAMLib.method import spill_folder
+from MIASSAMLib.method.embedding_cache import EmbeddingCache, embedding_key
 
 SHAPE = (4, 8, 8)
 BYTES = 2 * int(np.prod(SHAPE))
@@ -103,7 +104,7 @@ def test_key_follows_voxels_type_shape_config_and_model() -> None:
 KILLED = """
 import os, sys, torch
 from pathlib import Path
-from MIASSAMLib.embedding_cache import EmbeddingCache
+from MIASSAMLib.method.embedding_cache import EmbeddingCache
 cache = EmbeddingCache(0, folder=Path(sys.argv[1]))
 cache.put("a", 0, torch.zeros(2, 2, 2))
 print("ready", flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from library.evaluation_trees import FakeModel
-from MIASSAMLib.embedding_cache.encode_once import EncodeOnceModel
+from MIASSAMLib.method.encode_once import EncodeOnceModel
 
 RASTERS = np.random.default_rng(0).uniform(size=(5, 256, 256)).astype(np.float32)
 

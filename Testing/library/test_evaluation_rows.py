@@ -13,7 +13,7 @@ from MIASSAMLib.evaluation.record import load_record, save_record
 from MIASSAMLib.evaluation.row_keys import RowKey
 from MIASSAMLib.evaluation.rows import make_rows
 from MIASSAMLib.evaluation.tables import render_tables
-from MIASSAMLib.pipeline import Preprocessing
+from MIASSAMLib.method import Preprocessing
 from MIASSAMLib.volume import Volume
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score

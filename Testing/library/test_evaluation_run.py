@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from library.evaluation_trees import FakeModel, write_bmad, write_cases
-from MIASSAMLib.build import build_bank
+from MIASSAMLib.bank import ManifestDraft, MemoryBank
 from MIASSAMLib.cli.main import main
 from MIASSAMLib.config import PRESETS
 from MIASSAMLib.errors import Cancelled, UsageError
@@ -18,8 +18,7 @@ from MIASSAMLib.evaluation.datasets import read_cases
 from MIASSAMLib.evaluation.observe import Asked, observe
 from MIASSAMLib.evaluation.options import EvaluateOptions
 from MIASSAMLib.evaluation.results import run_evaluation
-from MIASSAMLib.memory_bank import ManifestDraft, MemoryBank
-from MIASSAMLib.pipeline import Preprocessing, Segmenter, SegmentOptions, encode_slices
+from MIASSAMLib.method import Preprocessing, Segmenter, SegmentOptions, build_bank, encode_slices
 
 FIELDS = {
     "method", "preset", "prompt", "mask", "model", "p_auroc", "p_auroc_foreground", "p_ap", "aupro", "image_auroc",

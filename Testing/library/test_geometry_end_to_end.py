@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from MIASSAMLib.config import preset
+from MIASSAMLib.method import Segmenter, SegmentOptions
 from MIASSAMLib.phantoms import default_grid, make_phantom, vary
-from MIASSAMLib.pipeline import Segmenter, SegmentOptions
 
 SEED, N_LESIONS = 101, 1
 

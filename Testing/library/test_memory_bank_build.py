@@ -11,8 +11,8 @@ import textwrap
 import numpy as np
 import pytest
 from library.bank_helpers import build_bank, make_draft, make_slices
+from MIASSAMLib.bank import BankWriter, MemoryBank
 from MIASSAMLib.errors import BankError, BankMismatchError
-from MIASSAMLib.memory_bank import BankWriter, MemoryBank
 
 
 def folder_bytes(folder) -> dict[str, bytes]:
@@ -111,7 +111,7 @@ def test_a_second_process_is_refused_too_and_a_dead_one_blocks_nobody(tmp_path):
     script = textwrap.dedent("""
         import os, sys
         from library.bank_helpers import make_draft, make_slices
-        from MIASSAMLib.memory_bank import BankWriter
+        from MIASSAMLib.bank import BankWriter
         writer = BankWriter(sys.argv[1], make_draft())
         writer.add("volume0", make_slices(1)[0], part=0)
         print("holding", flush=True)
@@ -158,7 +158,7 @@ def test_a_full_disk_is_told_and_the_old_bank_is_untouched(tmp_path, monkeypatch
 
     for place in ("storage.write_flat", "spool._append_bytes", "writer.write_text_atomically"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"MIASSAMLib.memory_bank.{place}", full)
+            patch.setattr(f"MIASSAMLib.bank.{place}", full)
             with pytest.raises(BankError, match="is full; no bank was changed"):
                 build_bank(tmp_path / "a.bank", n_slices=3, overwrite=True)
         assert folder_bytes(tmp_path / "a.bank") == before

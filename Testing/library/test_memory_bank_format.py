@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 from library.bank_helpers import brute_force, build_bank, make_draft, make_rows, make_slices
+from MIASSAMLib.bank import BankWriter, MemoryBank, verify_bank
 from MIASSAMLib.errors import BankError, BankMismatchError
-from MIASSAMLib.memory_bank import BankWriter, MemoryBank, verify_bank
 
 
 def test_a_bank_gives_back_what_was_put_in(tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from library.bank_helpers import make_draft, make_slices
+from MIASSAMLib.bank import BankWriter, MemoryBank, files, publish, spool, storage, verify_bank, writer
 from MIASSAMLib.errors import BankError
-from MIASSAMLib.memory_bank import BankWriter, MemoryBank, files, publish, spool, storage, verify_bank, writer
 
 STEPS = (
     (spool, "_append_bytes"),

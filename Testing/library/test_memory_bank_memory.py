@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library.bank_helpers import make_low_rank_rows
-from MIASSAMLib.memory_bank.codec import learn_codec
-from MIASSAMLib.memory_bank.files import write_npy
-from MIASSAMLib.memory_bank.row_file import open_npy
-from MIASSAMLib.memory_bank.spool import Entry, RowSpool
+from MIASSAMLib.bank.codec import learn_codec
+from MIASSAMLib.bank.files import write_npy
+from MIASSAMLib.bank.row_file import open_npy
+from MIASSAMLib.bank.spool import Entry, RowSpool
 
 MB = 1 << 20
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from library.bank_helpers import build_bank, make_draft, make_rows, make_slices
+from MIASSAMLib.bank import BankWriter, MemoryBank, merge_banks
 from MIASSAMLib.errors import BankError, BankMismatchError, UsageError
-from MIASSAMLib.memory_bank import BankWriter, MemoryBank, merge_banks
 
 
 def build(path, first: int, last: int, **draft) -> MemoryBank:

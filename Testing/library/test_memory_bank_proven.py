@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from MIASSAMLib.memory_bank.flat import flat_searcher_of
-from MIASSAMLib.memory_bank.proven import Projection, ShortRows
+from MIASSAMLib.bank.flat import flat_searcher_of
+from MIASSAMLib.bank.proven import Projection, ShortRows
 
 
 def low_rank(n: int, rank: int, seed: int, dimension: int = 256, noise: float = 0.01) -> np.ndarray:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from library.bank_helpers import brute_force, build_bank, make_draft, make_low_rank_rows, make_rows
-from MIASSAMLib.errors import BankError, BankMismatchError, UsageError
-from MIASSAMLib.memory_bank import (
+from MIASSAMLib.bank import (
     BankWriter,
     KindRecord,
     MemoryBank,
@@ -15,11 +14,12 @@ from MIASSAMLib.memory_bank import (
     storage,
     verify_bank,
 )
-from MIASSAMLib.memory_bank.codec import learn_codec
-from MIASSAMLib.memory_bank.flat import write_flat
-from MIASSAMLib.memory_bank.quality import exact_neighbors
-from MIASSAMLib.memory_bank.rows import rows_of_array
-from MIASSAMLib.memory_bank.search_torch import TorchSearcher
+from MIASSAMLib.bank.codec import learn_codec
+from MIASSAMLib.bank.flat import write_flat
+from MIASSAMLib.bank.quality import exact_neighbors
+from MIASSAMLib.bank.rows import rows_of_array
+from MIASSAMLib.bank.search_torch import TorchSearcher
+from MIASSAMLib.errors import BankError, BankMismatchError, UsageError
 
 N_SOURCES, ROWS_PER_SOURCE = 4, 1500
 

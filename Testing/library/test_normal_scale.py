@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from MIASSAMLib.pipeline.normal_scale import (
+from MIASSAMLib.method.normal_scale import (
     IN_PLANE,
     IN_VOLUME,
     POOLED,

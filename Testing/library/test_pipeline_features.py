@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import torch
 from MIASSAMLib.config import preset
-from MIASSAMLib.patches import intensity_statistics, patch_places
-from MIASSAMLib.pipeline import extract_features, foreground_patches
+from MIASSAMLib.method import extract_features, foreground_patches
+from MIASSAMLib.method.patches import intensity_statistics, patch_places
 
 REFINED = preset("refined")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from MIASSAMLib.errors import MiassamError
-from MIASSAMLib.pipeline.overlap import CarefulEncoder, ahead, in_chunks, is_out_of_memory
+from MIASSAMLib.method.overlap import CarefulEncoder, ahead, in_chunks, is_out_of_memory
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from MIASSAMLib.pipeline import Finding, PreparedVolume, Preprocessing
-from MIASSAMLib.pipeline.paper import keep_pointed
+from MIASSAMLib.method import Finding, PreparedVolume, Preprocessing
+from MIASSAMLib.method.paper import keep_pointed
 from MIASSAMLib.volume import Volume
 
 PREPARED = PreparedVolume.of(

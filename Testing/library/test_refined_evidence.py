@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from MIASSAMLib.config import preset
-from MIASSAMLib.pipeline.candidates import keep_touching
-from MIASSAMLib.pipeline.evidence import Witness, dice, edge_contrast
-from MIASSAMLib.pipeline.view import View, closer_views, whole_view
+from MIASSAMLib.method.candidates import keep_touching
+from MIASSAMLib.method.evidence import Witness, dice, edge_contrast
+from MIASSAMLib.method.view import View, closer_views, whole_view
 from MIASSAMLib.volume import SliceFrame
 from scipy import ndimage
 

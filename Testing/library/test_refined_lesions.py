@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from MIASSAMLib.pipeline.calibrated import Calibration
-from MIASSAMLib.pipeline.clusters import Cluster, Stack, find_clusters, group_tail, link_lesions, seed_tail
-from MIASSAMLib.pipeline.normal_tail import NormalExtremes
+from MIASSAMLib.method.calibrated import Calibration
+from MIASSAMLib.method.clusters import Cluster, Stack, find_clusters, group_tail, link_lesions, seed_tail
+from MIASSAMLib.method.normal_tail import NormalExtremes
 
 LEVEL = 2.0
 NORMAL = NormalExtremes(np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)), np.zeros(200))

@@ -10,9 +10,9 @@ import pytest
 from MIASSAMLib.cli.segment import load_segmenter
 from MIASSAMLib.config import changed, preset
 from MIASSAMLib.errors import UsageError
+from MIASSAMLib.method import Segmenter, SegmentOptions, smoothed_brightness
+from MIASSAMLib.method.calibrated import Calibration
 from MIASSAMLib.phantoms import default_grid, make_phantom
-from MIASSAMLib.pipeline import Segmenter, SegmentOptions, smoothed_brightness
-from MIASSAMLib.pipeline.calibrated import Calibration
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from MIASSAMLib.pipeline import CaseResult, Finding, SliceResult
-from MIASSAMLib.pipeline.prepare import PreparedVolume, Preprocessing
-from MIASSAMLib.reporting import case_sheet, draw_case_sheet
-from MIASSAMLib.reporting.colors import LESION_COLORS, heat_table, overlay
-from MIASSAMLib.reporting.sheet import area_words, size_words, telling_slices
-from MIASSAMLib.reporting.tile import HeatScale, draw_tile, round_length, tile_size
+from MIASSAMLib.method import CaseResult, Finding, SliceResult
+from MIASSAMLib.method.prepare import PreparedVolume, Preprocessing
+from MIASSAMLib.outputs import case_sheet, draw_case_sheet
+from MIASSAMLib.outputs.colors import LESION_COLORS, heat_table, overlay
+from MIASSAMLib.outputs.sheet import area_words, size_words, telling_slices
+from MIASSAMLib.outputs.tile import HeatScale, draw_tile, round_length, tile_size
 from MIASSAMLib.volume import Volume
 from MIASSAMLib.volume_io import NO_POSITION
 

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 
-from MIASSAMLib.reporting import NOTICE, write_cases_csv, write_html_report
+from MIASSAMLib.outputs import NOTICE, write_cases_csv, write_html_report
 from PIL import Image
 
 ROWS = [

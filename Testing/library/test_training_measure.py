@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from MIASSAMLib.pipeline import PreparedVolume, Preprocessing
+from MIASSAMLib.method import PreparedVolume, Preprocessing
 from MIASSAMLib.sam.embedded import load_embedded
 from MIASSAMLib.volume import Volume
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from MIASSAMLib.slice_image import frame_to_native, map_to_frame_xy, native_to_map, render_raster
 from MIASSAMLib.volume import SliceFrame
+from MIASSAMLib.volume.slice_image import frame_to_native, map_to_frame_xy, native_to_map, render_raster
 
 SHAPES = [(256, 256), (240, 240), (192, 256), (496, 768), (37, 101), (1, 64), (2000, 300)]
 

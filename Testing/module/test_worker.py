@@ -183,7 +183,7 @@ def test_deleting_models_frees_their_folder(tmp_path, monkeypatch):
 
 def test_a_score_of_slices_stands_in_where_parts_have_none():
     """The paper's presets score slices; the panel ranks parts."""
-    from MIASSAMLib.pipeline import SliceResult
+    from MIASSAMLib.method import SliceResult
     from MIASSAMLib.worker.answers import _ranked
 
     result = SliceResult(3, 42.5)

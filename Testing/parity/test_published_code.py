@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from MIASSAMLib.anomaly_map import anomaly_map, patch_scores
+from MIASSAMLib.bank import ManifestDraft, MemoryBank
 from MIASSAMLib.config import preset
-from MIASSAMLib.memory_bank import ManifestDraft, MemoryBank
-from MIASSAMLib.patches import patch_embeddings
-from MIASSAMLib.prompting import boxes_above, center_of_gravity
+from MIASSAMLib.method.anomaly_map import anomaly_map, patch_scores
+from MIASSAMLib.method.patches import patch_embeddings
+from MIASSAMLib.method.prompts import boxes_above, center_of_gravity
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "published_code.npz"
 CONFIG = preset("published-code")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from MIASSAMLib.config import preset
-from MIASSAMLib.pipeline import Segmenter
+from MIASSAMLib.method import Segmenter
 from MIASSAMLib.sam import load_model
 from MIASSAMLib.volume_io import read_label, read_volume
 from PIL import Image, ImageDraw

@@ -22,9 +22,8 @@ from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
     from ..arrays import AnyArray
-    from ..build import BuildSource, SourceEncoder
     from ..config import Config
-    from ..pipeline import Preprocessing
+    from ..method import BuildSource, Preprocessing, SourceEncoder
     from ..protocols import SamModel
     from ..volume import Volume
 
@@ -52,7 +51,7 @@ def _add_merge(parser: argparse.ArgumentParser) -> None:
 
 def run_merge(arguments: argparse.Namespace) -> int:
     """Join banks."""
-    from ..memory_bank import merge_banks
+    from ..bank import merge_banks
 
     merge_banks(arguments.banks, arguments.output)
     print_info(arguments.output, False)
@@ -120,11 +119,10 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
 
 def run_build(arguments: argparse.Namespace) -> int:
     """Build a bank."""
-    from ..build import BuildOptions, build_bank
+    from ..bank import check_free
+    from ..bank.coreset import Choice
     from ..config import preset
-    from ..coreset import Choice
-    from ..memory_bank import check_free
-    from ..pipeline import Preprocessing
+    from ..method import BuildOptions, Preprocessing, build_bank
     from ..sam import load_model
 
     check_free(arguments.output, arguments.overwrite or arguments.append)
@@ -171,7 +169,7 @@ def build_sources(
         InputError: an input or label is missing.
         UsageError: there are not as many labels as inputs.
     """
-    from ..build import BuildSource
+    from ..method import BuildSource
     from ..volume_io import case_names, find_inputs, source_digest
 
     found = find_inputs(inputs)
@@ -251,7 +249,7 @@ def run_info(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Check every file of a bank; exit code 1 when one is damaged."""
-    from ..memory_bank import verify_bank
+    from ..bank import verify_bank
 
     damages = verify_bank(arguments.bank)
     if arguments.json:
@@ -265,7 +263,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def print_info(path: Path, as_json: bool) -> None:
     """Print what a bank says about itself."""
-    from ..memory_bank import bank_info
+    from ..bank import bank_info
 
     info = bank_info(path)
     if as_json:

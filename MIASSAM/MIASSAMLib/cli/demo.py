@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
-    from ..build import BuildSource
+    from ..method import BuildSource, CaseResult, Segmenter
     from ..phantoms import Phantom
-    from ..pipeline import CaseResult, Segmenter
     from ..protocols import Progress
 
 N_NORMAL = 5
@@ -75,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _normal_source(kind: str, seed: int) -> BuildSource:
     """Return a normal phantom, made when its turn comes."""
-    from ..build import BuildSource
+    from ..method import BuildSource
     from ..phantoms import make_phantom
 
     return BuildSource(f"{kind}_normal_{seed:03d}", lambda: (make_phantom(kind, seed).volume, None))
@@ -83,11 +82,10 @@ def _normal_source(kind: str, seed: int) -> BuildSource:
 
 def _segmenter(kind: str, output: Path, model: Any, progress: Progress) -> Segmenter:
     """Build (or reuse) the bank of a kind and return its segmenter."""
-    from ..build import BuildOptions, build_bank
+    from ..bank import MemoryBank
     from ..config import preset
     from ..errors import BankError
-    from ..memory_bank import MemoryBank
-    from ..pipeline import Preprocessing, Segmenter
+    from ..method import BuildOptions, Preprocessing, Segmenter, build_bank
 
     path, config = output / f"{kind}.bank", preset("refined")
     try:

@@ -76,7 +76,7 @@ def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
         UsageError: they contradict each other.
     """
     from ..evaluation.options import EvaluateOptions
-    from ..pipeline import Preprocessing
+    from ..method import Preprocessing
 
     modality = "" if arguments.modality == "auto" else arguments.modality
     return EvaluateOptions(

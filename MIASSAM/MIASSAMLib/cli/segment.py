@@ -17,8 +17,8 @@ from .arguments import add_model_arguments, add_preset_argument, parse_slices
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
-    from ..memory_bank import Manifest
-    from ..pipeline import Segmenter, SegmentOptions
+    from ..bank import Manifest
+    from ..method import Segmenter, SegmentOptions
     from ..protocols import Progress
 
 
@@ -156,7 +156,7 @@ def segment_options(arguments: argparse.Namespace) -> SegmentOptions:
     Raises:
         UsageError: a value is out of range.
     """
-    from ..pipeline import SegmentOptions
+    from ..method import SegmentOptions
 
     if not 0 < arguments.sensitivity < 1:
         raise UsageError(f"--sensitivity {arguments.sensitivity:g} is not a share; give a number between 0 and 1")
@@ -185,9 +185,9 @@ def load_segmenter(
         BankError, BankMismatchError: the bank is damaged or was built with something else.
         CheckpointError: the model cannot be loaded.
     """
+    from ..bank import MemoryBank
     from ..config import Config, changed, preset
-    from ..memory_bank import MemoryBank
-    from ..pipeline import Preprocessing, Segmenter
+    from ..method import Preprocessing, Segmenter
     from ..sam import load_model
 
     bank = MemoryBank.load(bank_path, device=device)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..build import BuildSource, LocalEncoder
 from ..config import Config
 from ..errors import CheckpointError, MiassamError
-from ..pipeline import EncodedSlice, Preprocessing
+from ..method import BuildSource, EncodedSlice, LocalEncoder, Preprocessing
 from ..protocols import SamModel
 from .ordered import map_in_order
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..pipeline import PreparedVolume, Preprocessing
+from ..method import PreparedVolume, Preprocessing
 from .datasets import EvaluationCase, LabeledVolume
 from .metrics import LesionCounter, ScoreHistogram, SliceCounts, score_bins
 from .record import CaseRecord, MapRecord, MaskRecord

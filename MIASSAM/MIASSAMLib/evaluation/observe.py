@@ -9,11 +9,11 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..config import MaskChoice, PromptKind
-from ..pipeline import EncodedSlice, Segmenter, SegmentOptions
-from ..pipeline.paper import native_masks, prompts_of_map
-from ..pipeline.scoring import SliceMap
+from ..method import EncodedSlice, Segmenter, SegmentOptions
+from ..method.paper import native_masks, prompts_of_map
+from ..method.scoring import SliceMap
 from ..protocols import Progress, no_progress
-from ..slice_image import frame_to_native
+from ..volume.slice_image import frame_to_native
 from .ask_once import AskOnceBank, DecodeOnceModel
 from .case_view import CaseView
 from .mask_stack import MaskStack

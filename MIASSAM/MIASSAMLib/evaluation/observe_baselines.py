@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..anomaly_map import normalize_map
 from ..arrays import BoolArray, FloatArray
 from ..config import Config
-from ..pipeline import EncodedSlice, encode_slices
-from ..pipeline.paper import native_masks, prompts_of_map
-from ..pipeline.scoring import SliceMap
+from ..method import EncodedSlice, encode_slices
+from ..method.anomaly_map import normalize_map
+from ..method.paper import native_masks, prompts_of_map
+from ..method.scoring import SliceMap
 from ..protocols import Progress, SamModel, no_progress
-from ..slice_image import native_to_map
+from ..volume.slice_image import native_to_map
 from .baselines import SIGMA_SHARE, largest_component, robust_z, smoothed_z
 from .case_view import CaseView
 from .record import CaseRecord

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config import PRESETS, MaskChoice, PromptKind
 from ..errors import UsageError
-from ..pipeline import Preprocessing
+from ..method import Preprocessing
 from .datasets import Binarize, DataSet, find_bmad, read_cases
 from .row_keys import MASKS, PROMPTS
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import Config
-from ..slice_image import native_to_map
+from ..volume.slice_image import native_to_map
 from .case_view import CaseView
 from .metrics import dice
 from .observe import Asked, Observation

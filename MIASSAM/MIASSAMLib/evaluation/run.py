@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..build import BuildOptions, BuildSource, LocalEncoder, build_bank
+from ..bank import MemoryBank
 from ..config import PRESETS, Config, preset
-from ..embedding_cache.encode_once import EncodeOnceModel
 from ..errors import BankError, InputError
-from ..memory_bank import MemoryBank
-from ..pipeline import Preprocessing, Segmenter
+from ..method import BuildOptions, BuildSource, LocalEncoder, Preprocessing, Segmenter, build_bank
+from ..method.encode_once import EncodeOnceModel
 from ..protocols import Progress, SamModel, no_progress
 from .baselines import otsu_mask
 from .case_view import CaseView

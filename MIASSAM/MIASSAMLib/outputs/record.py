@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..pipeline import CaseResult, Finding, SliceResult
+from ..method import CaseResult, Finding, SliceResult
 
 RESEARCH_USE = "Research use only; not a medical device."
 

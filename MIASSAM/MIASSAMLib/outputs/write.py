@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_text
-from ..pipeline import CaseResult
-from ..reporting import draw_case_sheet, write_cases_csv, write_html_report
+from ..files import write_text
+from ..method import CaseResult
 from ..volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation
+from .html_report import write_html_report
 from .record import case_record, case_row, lesion_names, point_label
+from .sheet import draw_case_sheet
+from .table import write_cases_csv
 
 CASE_FILES = (".seg.nrrd", "_anomaly.nii.gz", "_cog.mrk.json", ".json", ".png")
 """What follows the case's name in the names of its files."""

@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from ..arrays import FloatArray
-from ..atomic import write_text
 from ..errors import UsageError
+from ..files import write_text
 from .registry import checkpoint_cache_folder
 
 LEAST_COSINE = 0.9999

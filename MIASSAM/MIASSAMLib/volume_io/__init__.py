@@ -1,6 +1,6 @@
 """Volumes in and results out: the only room that knows file formats and that flips LPS to RAS."""
 
-from ..atomic import check_output_dir
+from ..files import check_output_dir
 from .formats import SUPPORTED, case_name, case_names
 from .labels import read_label
 from .pictures import NO_POSITION

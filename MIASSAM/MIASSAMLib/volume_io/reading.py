@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import reason
 from ..errors import InputError
+from ..files import reason
 from ..volume import Volume
 from .dicom import dicom_folders, has_dicom, read_dicom
 from .formats import HEAT_MAP, SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom

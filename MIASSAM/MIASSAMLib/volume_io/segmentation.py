@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray
-from ..atomic import atomic_path
+from ..files import atomic_path
 from ..volume import Volume
 from .raw import flip_lps_ras
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
-from ..atomic import atomic_path, write_text
 from ..errors import UsageError
+from ..files import atomic_path, write_text
 from ..volume import Volume
 from .formats import file_format
 from .raw import flip_lps_ras, flip_lps_ras_point

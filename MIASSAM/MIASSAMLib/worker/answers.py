@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray
-from ..pipeline import CaseResult, Finding, SliceResult
+from ..method import CaseResult, Finding, SliceResult
 from ..volume import SlicePlane
 
 

@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import AnyArray
+from ..bank import Manifest, read_manifest, verify_bank
 from ..config import preset
-from ..memory_bank import Manifest, read_manifest, verify_bank
 from ..protocols import SamModel
 from ..volume import Volume
 from .answers import jsonable
 
 if TYPE_CHECKING:
-    from ..build import BuildSource
+    from ..method import BuildSource
     from .server import Call
 
 
 def build_bank_of(arguments: Mapping[str, Any], model: SamModel, call: Call) -> dict[str, Any]:
     """Build a bank from the volumes of a request."""
-    from ..build import BuildOptions, build_bank
-    from ..pipeline import Preprocessing
+    from ..method import BuildOptions, Preprocessing, build_bank
 
     modality = str(arguments.get("modality") or "")
     options = BuildOptions(
@@ -41,7 +40,7 @@ def build_bank_of(arguments: Mapping[str, Any], model: SamModel, call: Call) -> 
 
 
 def _source(data: Mapping[str, Any], modality: str, call: Call) -> BuildSource:
-    from ..build import BuildSource
+    from ..method import BuildSource
 
     voxels = np.nan_to_num(np.asarray(call.load(data["array"]), np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     volume = Volume(voxels, np.array(data["ijk_to_ras"], float), str(data["name"]), modality)

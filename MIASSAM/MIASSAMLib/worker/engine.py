@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..bank import MemoryBank
 from ..config import Config, changed, preset
-from ..embedding_cache import EmbeddingCache
 from ..errors import InputError, UsageError
-from ..memory_bank import MemoryBank
-from ..pipeline import Preprocessing, SegmentOptions
+from ..method import Preprocessing, SegmentOptions
+from ..method.embedding_cache import EmbeddingCache
 from ..protocols import SamModel
 from ..volume import Volume
 from . import answers, building, models, samples

@@ -36,10 +36,9 @@ def make_sample(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
 
 def build_sample_bank(arguments: Mapping[str, Any], model: SamModel, call: Call) -> dict[str, Any]:
     """Build the bank of a kind of phantom from volumes without lesions."""
-    from ..build import BuildOptions, BuildSource, LocalEncoder, build_bank
     from ..config import preset
+    from ..method import BuildOptions, BuildSource, LocalEncoder, Preprocessing, build_bank
     from ..phantoms import make_phantom
-    from ..pipeline import Preprocessing
     from .building import describe
 
     kind = str(arguments["kind"])

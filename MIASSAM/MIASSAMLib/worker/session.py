@@ -8,8 +8,7 @@ from typing import Any
 
 from ..arrays import FloatArray
 from ..config import Config
-from ..embedding_cache import EmbeddingCache, embedding_key
-from ..pipeline import (
+from ..method import (
     EncodedSlice,
     PreparedVolume,
     Preprocessing,
@@ -18,6 +17,7 @@ from ..pipeline import (
     extract_features,
     smoothed_brightness,
 )
+from ..method.embedding_cache import EmbeddingCache, embedding_key
 from ..protocols import PatchSearcher, SamModel
 from ..volume import Volume
 

@@ -1,0 +1,132 @@
+"""Encode slices once and extract the patch features a bank stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ..arrays import BoolArray, FloatArray
+from ..config import MAP_PX, Config
+from ..protocols import SamModel
+from .overlap import CarefulEncoder, ahead, in_chunks
+from .patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings, patch_places
+from .prepare import PreparedVolume
+
+_SMALL_RASTER_BATCH = 8
+BRIGHTNESS_SIGMA_PX = 1.0
+
+
+@dataclass(frozen=True)
+class EncodedSlice:
+    """One slice after the encoder.
+
+    Attributes:
+        index: slice index along the plane's axis.
+        embedding: image embedding (256, 64, 64) on the model's device.
+        features: feature kind -> float32 (N, D).
+        foreground: bool (256, 256) in the frame.
+        brightness: smoothed grey value of the foreground, 0 elsewhere, float32 (256, 256); None where no
+            preset asks for it.
+        depth: where the slice lies between the first and last with foreground, 0 to 1.
+        pixel_mm: side of a native pixel (of the square of its area), 0 where it does not matter.
+    """
+
+    index: int
+    embedding: torch.Tensor
+    features: dict[str, FloatArray]
+    foreground: BoolArray
+    brightness: FloatArray | None = None
+    depth: float = 0.5
+    pixel_mm: float = 0.0
+
+
+def default_batch(model: SamModel) -> int:
+    """Return how many slices to encode at once: many small rasters, few large ones."""
+    if model.input_px <= MAP_PX:
+        return _SMALL_RASTER_BATCH
+    return 1 if model.device == "cpu" else 4
+
+
+def encode_slices(
+    model: SamModel, prepared: PreparedVolume, indexes: Sequence[int], config: Config, batch: int = 0
+) -> Iterator[EncodedSlice]:
+    """Encode slices in batches, one at a time to the caller.
+
+    The next batch is prepared meanwhile; on a GPU it is encoded meanwhile, too. So memory holds up to
+    three batches. When memory runs out the batch is halved, then the CPU takes over.
+    """
+    encoder = CarefulEncoder(model)
+
+    def prepare(chunk: list[int]) -> tuple[list[int], FloatArray]:
+        return chunk, prepared.rasters(chunk, model.input_px, config)
+
+    def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
+        chunk, rasters = ready
+        embeddings = encoder.encode(rasters, prepared.content_boxes(len(chunk)))
+        foregrounds = [prepared.foreground_map(index) for index in chunk]
+        features = extract_features(embeddings, rasters, foregrounds, config)
+        return [
+            EncodedSlice(
+                index,
+                embeddings[row],
+                {kind: rows[row] for kind, rows in features.items()},
+                foregrounds[row],
+                smoothed_brightness(rasters[row], foregrounds[row]) if config.calibrated else None,
+                prepared.depth(index),
+                prepared.plane.pixel_mm,
+            )
+            for row, index in enumerate(chunk)
+        ]
+
+    chunks = ahead(in_chunks(indexes, batch or default_batch(model)), prepare, depth=1)
+    for encoded in ahead(chunks, encode, depth=0 if model.device == "cpu" else 1):
+        yield from encoded
+
+
+def extract_features(
+    embeddings: torch.Tensor, rasters: FloatArray, foregrounds: Sequence[BoolArray], config: Config
+) -> dict[str, FloatArray]:
+    """Return the patch features (B, N, D) of each kind the config names.
+
+    The kind `intensity` is the intensity statistics and, with a place weight, where the patch lies
+    in the foreground: brightness that is normal in bone is not normal in the liver.
+    """
+    found: dict[str, FloatArray] = {}
+    for kind in config.features:
+        if kind == "embedding":
+            found[kind] = patch_embeddings(embeddings, config)
+        elif kind == "intensity":
+            statistics = intensity_statistics(rasters)
+            places = np.stack([patch_places(foreground) for foreground in foregrounds])
+            weighted = places * np.float32(config.place_weight)
+            found[kind] = np.concatenate([statistics, weighted], -1) if config.place_weight else statistics
+        else:
+            raise ValueError(f"feature kind '{kind}' is unknown")
+    return found
+
+
+def smoothed_brightness(raster: FloatArray, foreground: BoolArray) -> FloatArray:
+    """Return the Gaussian mean of the foreground's grey values, taken over the foreground only (256, 256).
+
+    raster: float32 (S, S), S a multiple of 256. foreground: bool (256, 256).
+    """
+    ratio = len(raster) // MAP_PX
+    small = raster.reshape(MAP_PX, ratio, MAP_PX, ratio).mean((1, 3))
+    share = ndimage.gaussian_filter(foreground.astype(np.float32), BRIGHTNESS_SIGMA_PX)
+    mean = ndimage.gaussian_filter(np.where(foreground, small, 0).astype(np.float32), BRIGHTNESS_SIGMA_PX)
+    return np.where(foreground, mean / np.maximum(share, 1e-6), 0).astype(np.float32)
+
+
+def foreground_patches(foreground: BoolArray, config: Config) -> BoolArray:
+    """Return bool (N,): patches whose window touches the foreground.
+
+    foreground: bool (256, 256). A window is `window_px` embedding cells of 4 map px.
+    """
+    reach = config.window_px * MAP_PX // 64
+    touched = ndimage.maximum_filter(foreground, size=reach)
+    centers = np.round(patch_centers(MAP_PX)).astype(int)
+    return np.asarray(touched[np.ix_(centers, centers)].reshape(PATCH_GRID * PATCH_GRID))

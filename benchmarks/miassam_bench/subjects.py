@@ -1,0 +1,91 @@
+"""Models, checkpoints and slices to measure with; nothing is fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from MIASSAMLib.arrays import FloatArray
+from MIASSAMLib.sam import load_model
+from MIASSAMLib.sam.options import RunOptions
+from MIASSAMLib.sam.precision_check import probe_raster
+from MIASSAMLib.sam.registry import REGISTRY, cached_checkpoint_path
+from torch import nn
+
+PLAIN_OPTIONS = RunOptions(precision="float32", accelerate=False)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model measured, and the same weights the plain way.
+
+    Attributes:
+        name: model name.
+        weights: "published", "shipped" or "random", for the report.
+        fast: the model as the package runs it.
+        plain: segment-anything as published, float32.
+    """
+
+    name: str
+    weights: str
+    fast: Any
+    plain: Any
+
+    @property
+    def device(self) -> str:
+        """Return the torch device in words."""
+        return str(self.fast.device)
+
+    def raster(self) -> FloatArray:
+        """Return one grey raster (1, S, S)."""
+        return probe_raster(self.fast.input_px)
+
+
+def load_subject(name: str, device: str, scratch: Path) -> Subject:
+    """Load a model both ways; a checkpoint that was never fetched is replaced by random weights.
+
+    Speed does not depend on the weights.
+    """
+    if name == "embedded":
+        return Subject(name, "shipped", load_model(name, None, device), load_model(name, None, device, PLAIN_OPTIONS))
+    path, weights = cached_checkpoint_path(REGISTRY[name]), "published"
+    if not path.is_file():
+        path, weights = random_checkpoint(name, scratch), "random"
+    return Subject(name, weights, load_model(name, path, device), load_model(name, path, device, PLAIN_OPTIONS))
+
+
+def random_checkpoint(name: str, folder: Path) -> Path:
+    """Write a randomly initialized checkpoint, relative positions included, and return its path."""
+    from segment_anything import sam_model_registry
+
+    path = folder / f"random_{name}.pth"
+    if not path.is_file():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            sam = sam_model_registry[name]()
+            for key, parameter in sam.image_encoder.named_parameters():
+                if "rel_pos" in key or "pos_embed" in key:
+                    nn.init.normal_(parameter, std=0.02)
+        torch.save(sam.state_dict(), path)
+    return path
+
+
+def encoder_tflop(model: Any) -> float:
+    """Return the 10^12 floating-point operations of one slice, counted in segment-anything's encoder."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    side = model.input_px
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        if hasattr(model.sam.image_encoder, "grey"):
+            model.sam.image_encoder.grey(torch.zeros(1, 1, side, side, device=model.device))
+        else:
+            model.sam.image_encoder(torch.zeros(1, 3, side, side, device=model.device))
+    return float(counter.get_total_flops()) / 1e12
+
+
+def normal_rows(n_rows: int, dimension: int = 1024) -> FloatArray:
+    """Return random rows (N, D) in the place of a bank's patches."""
+    return np.random.default_rng(0).standard_normal((n_rows, dimension), np.float32)
