@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -60,8 +61,8 @@ def server():
 @pytest.fixture
 def published(server, tmp_path, monkeypatch):
     """vit_b of the registry, served from this machine into an empty cache."""
-    entry = registry.CheckpointEntry("vit_b", "sam.pth", server.url + "/sam.pth", DIGEST, 5)
-    monkeypatch.setitem(registry.REGISTRY, "vit_b", entry)
+    entry = replace(registry.MODELS["vit_b"], file_name="sam.pth", url=server.url + "/sam.pth", sha256=DIGEST)
+    monkeypatch.setitem(registry.MODELS, "vit_b", entry)
     monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache" / "sam.pth"
 
@@ -156,7 +157,7 @@ def test_model_that_is_not_there_does_not_verify(published) -> None:
 
 
 def test_unknown_name_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="vit_b, vit_l, vit_h"):
+    with pytest.raises(UsageError, match="vit_t, vit_b, vit_l, vit_h"):
         checkpoints.fetch("embedded")
 
 
@@ -167,4 +168,4 @@ def test_folder_that_cannot_be_made_is_reported(server, tmp_path) -> None:
 
 
 def test_published_addresses_are_https() -> None:
-    assert all(entry.url.startswith("https://") and len(entry.sha256) == 64 for entry in registry.REGISTRY.values())
+    assert all(entry.url.startswith("https://") and len(entry.sha256) == 64 for entry in registry.downloadable())

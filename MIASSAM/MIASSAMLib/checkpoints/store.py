@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..files import sha256_of_file
 from ..protocols import Progress, no_progress
-from ..sam.digest import sha256_of_file
-from ..sam.registry import REGISTRY, CheckpointEntry, cached_checkpoint_path, find_entry
+from ..sam.registry import ModelEntry, cached_checkpoint_path, downloadable, find_downloadable
 from .download import PART_SUFFIX, download
 
 
@@ -23,7 +23,7 @@ class CheckpointStatus:
         n_bytes: size of the file, or of the part fetched so far.
     """
 
-    entry: CheckpointEntry
+    entry: ModelEntry
     path: Path
     is_present: bool
     n_bytes: int
@@ -31,7 +31,7 @@ class CheckpointStatus:
 
 def list_checkpoints() -> list[CheckpointStatus]:
     """Return the status of every published checkpoint, without reading the files."""
-    return [_status(entry) for entry in REGISTRY.values()]
+    return [_status(entry) for entry in downloadable()]
 
 
 def fetch(name: str, progress: Progress = no_progress) -> Path:
@@ -43,7 +43,7 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
         UsageError: no such name.
         CheckpointError: the network failed or the file is not the published one.
     """
-    entry = find_entry(name)
+    entry = find_downloadable(name)
     path = cached_checkpoint_path(entry)
     if path.is_file() and sha256_of_file(path) == entry.sha256:
         return path
@@ -58,7 +58,7 @@ def verify(name: str) -> Path:
         UsageError: no such name.
         CheckpointError: it is missing or altered.
     """
-    entry = find_entry(name)
+    entry = find_downloadable(name)
     path = cached_checkpoint_path(entry)
     if not path.is_file():
         raise CheckpointError(f"{name} is not on this machine (looked for {path}); run `miassam models fetch {name}`")
@@ -73,14 +73,14 @@ def verify(name: str) -> Path:
 
 def remove(name: str) -> bool:
     """Delete a fetched checkpoint and what is left of a broken fetch; return whether anything was there."""
-    path = cached_checkpoint_path(find_entry(name))
+    path = cached_checkpoint_path(find_downloadable(name))
     files = [file for file in (path, path.with_name(path.name + PART_SUFFIX)) if file.is_file()]
     for file in files:
         file.unlink()
     return bool(files)
 
 
-def _status(entry: CheckpointEntry) -> CheckpointStatus:
+def _status(entry: ModelEntry) -> CheckpointStatus:
     path = cached_checkpoint_path(entry)
     part = path.with_name(path.name + PART_SUFFIX)
     present = path.is_file()

@@ -12,7 +12,7 @@ from scipy import ndimage
 from ..arrays import BoolArray, FloatArray
 from ..config import MAP_PX, Config
 from ..protocols import SamModel
-from .overlap import CarefulEncoder, ahead, in_chunks
+from .overlap import ahead, in_chunks
 from .patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings, patch_places
 from .prepare import PreparedVolume
 
@@ -57,16 +57,15 @@ def encode_slices(
     """Encode slices in batches, one at a time to the caller.
 
     The next batch is prepared meanwhile; on a GPU it is encoded meanwhile, too. So memory holds up to
-    three batches. When memory runs out the batch is halved, then the CPU takes over.
+    three batches. A model whose memory runs out halves the batch, then goes on with the CPU, by itself.
     """
-    encoder = CarefulEncoder(model)
 
     def prepare(chunk: list[int]) -> tuple[list[int], FloatArray]:
         return chunk, prepared.rasters(chunk, model.input_px, config)
 
     def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
         chunk, rasters = ready
-        embeddings = encoder.encode(rasters, prepared.content_boxes(len(chunk)))
+        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk)))
         foregrounds = [prepared.foreground_map(index) for index in chunk]
         features = extract_features(embeddings, rasters, foregrounds, config)
         return [

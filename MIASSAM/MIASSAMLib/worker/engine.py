@@ -18,7 +18,6 @@ from ..method.embedding_cache import EmbeddingCache
 from ..protocols import SamModel
 from ..volume import Volume
 from . import answers, building, models, samples
-from .memory import with_less_memory
 from .server import Call
 from .session import WarmSegmenter
 
@@ -64,9 +63,8 @@ class Engine:
 
     def segment(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Segment an open volume; heat map and labels come back as arrays."""
-        session, case = with_less_memory(
-            lambda batch, device: self._segment_once(_on_device(arguments, device), batch, call), call.log
-        )
+        session = self._session(arguments, call)
+        case = session.segment(session.volume, _options(arguments.get("options", {})), call.progress)
         answer = answers.case_answer(case)
         answer["heat"] = call.save("heat", case.heat_kji)
         answer["labels"] = call.save("labels", case.labels_kji)
@@ -101,15 +99,6 @@ class Engine:
     def bank_info(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Describe a bank folder."""
         return building.bank_info(arguments, call)
-
-    def _segment_once(self, arguments: Arguments, batch: int, call: Call) -> tuple[WarmSegmenter, Any]:
-        session = self._session(arguments, call)
-        options = replace(_options(arguments.get("options", {})), batch=batch)
-        try:
-            return session, session.segment(session.volume, options, call.progress)
-        except (MemoryError, RuntimeError):
-            session.forget()
-            raise
 
     def _session(self, arguments: Arguments, call: Call) -> WarmSegmenter:
         key = str(arguments["volume"])
@@ -167,12 +156,6 @@ def _settings(bank: MemoryBank | None, arguments: Arguments) -> tuple[Config, Pr
     config = changed(config, changes)
     preprocessing = Preprocessing.from_dict(draft.preprocessing)
     return config, replace(preprocessing, modality=str(arguments.get("modality") or preprocessing.modality))
-
-
-def _on_device(arguments: Arguments, device: str) -> Arguments:
-    if not device:
-        return arguments
-    return {**arguments, "model": {**arguments.get("model", {}), "device": device}}
 
 
 def _options(data: Mapping[str, Any]) -> SegmentOptions:
