@@ -42,7 +42,8 @@ class ConvBlock(nn.Sequential):
 
     def forward(self, grid: Tensor) -> Tensor:
         """Return features of the same shape (B, C, H, W)."""
-        return F.gelu(grid + super().forward(grid))
+        changed: Tensor = super().forward(grid)  # type: ignore[no-untyped-call]
+        return F.gelu(grid + changed)
 
 
 class WindowAttention(nn.Module):
@@ -104,7 +105,8 @@ class WindowBlock(nn.Module):
         windows = padded.reshape(batch, down, side, across, side, channels).transpose(2, 3)
         mixed = self.attn(windows.reshape(-1, side * side, channels)).view(windows.shape)
         joined = mixed.transpose(2, 3).reshape(padded.shape)
-        return joined[:, :height, :width]
+        kept: Tensor = joined[:, :height, :width]
+        return kept
 
 
 def stage(index: int) -> nn.Sequential:
