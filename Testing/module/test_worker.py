@@ -138,10 +138,10 @@ def test_deleting_models_frees_their_folder(tmp_path, monkeypatch):
     from MIASSAMLib.worker.models import list_models, remove_models
 
     monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path))
-    path = registry.cached_checkpoint_path(registry.find_downloadable("vit_b"))
+    path = registry.checkpoint_path(registry.find_downloadable("vit_b"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * 1000)
-    assert [each["name"] for each in list_models({}, None)["models"] if each["is_here"]] == ["vit_b"]
+    assert [each["name"] for each in list_models({}, None)["models"] if each["is_here"]] == ["embedded", "vit_b"]
     assert remove_models({}, None) == {"removed": ["vit_b"], "freed_bytes": 1000}
     assert not path.exists()
 

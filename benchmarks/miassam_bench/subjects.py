@@ -13,7 +13,7 @@ from MIASSAMLib.sam import load_model
 from MIASSAMLib.sam.acceleration import probe_raster
 from MIASSAMLib.sam.device import RunOptions
 from MIASSAMLib.sam.loading import empty_sam, prepare_segment_anything
-from MIASSAMLib.sam.registry import cached_checkpoint_path, find_model
+from MIASSAMLib.sam.registry import checkpoint_path, find_model
 
 PLAIN_OPTIONS = RunOptions(precision="float32", accelerate=False)
 
@@ -51,7 +51,7 @@ def load_subject(name: str, device: str, scratch: Path) -> Subject:
     """
     if name == "embedded":
         return Subject(name, "shipped", load_model(name, None, device), load_model(name, None, device, PLAIN_OPTIONS))
-    path, weights = cached_checkpoint_path(find_model(name)), "published"
+    path, weights = checkpoint_path(find_model(name)), "published"
     if not path.is_file():
         path, weights = random_checkpoint(name, scratch), "random"
     return Subject(name, weights, load_model(name, path, device), load_model(name, path, device, PLAIN_OPTIONS))

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import CheckpointError
 from ..files import sha256_of_file
 from ..protocols import Progress, no_progress
-from ..sam.registry import ModelEntry, cached_checkpoint_path, downloadable, find_downloadable
+from ..sam.registry import MODELS, ModelEntry, checkpoint_path, find_downloadable, find_model
 from .download import PART_SUFFIX, download
 
 
@@ -30,8 +30,8 @@ class CheckpointStatus:
 
 
 def list_checkpoints() -> list[CheckpointStatus]:
-    """Return the status of every published checkpoint, without reading the files."""
-    return [_status(entry) for entry in downloadable()]
+    """Return the status of every model of the table, without reading the files."""
+    return [_status(entry) for entry in MODELS.values()]
 
 
 def fetch(name: str, progress: Progress = no_progress) -> Path:
@@ -44,7 +44,7 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
         CheckpointError: the network failed or the file is not the published one.
     """
     entry = find_downloadable(name)
-    path = cached_checkpoint_path(entry)
+    path = checkpoint_path(entry)
     if path.is_file() and sha256_of_file(path) == entry.sha256:
         return path
     download(entry.url, path, entry.sha256, progress)
@@ -52,14 +52,16 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
 
 
 def verify(name: str) -> Path:
-    """Read a fetched checkpoint in full and return its path when its SHA-256 is the published one.
+    """Read the file of a model in full and return its path when its SHA-256 is the published one.
 
     Raises:
         UsageError: no such name.
         CheckpointError: it is missing or altered.
     """
-    entry = find_downloadable(name)
-    path = cached_checkpoint_path(entry)
+    entry = find_model(name)
+    if not entry.sha256:
+        entry = find_downloadable(name)
+    path = checkpoint_path(entry)
     if not path.is_file():
         raise CheckpointError(f"{name} is not on this machine (looked for {path}); run `miassam models fetch {name}`")
     found = sha256_of_file(path)
@@ -73,7 +75,7 @@ def verify(name: str) -> Path:
 
 def remove(name: str) -> bool:
     """Delete a fetched checkpoint and what is left of a broken fetch; return whether anything was there."""
-    path = cached_checkpoint_path(find_downloadable(name))
+    path = checkpoint_path(find_downloadable(name))
     files = [file for file in (path, path.with_name(path.name + PART_SUFFIX)) if file.is_file()]
     for file in files:
         file.unlink()
@@ -81,7 +83,7 @@ def remove(name: str) -> bool:
 
 
 def _status(entry: ModelEntry) -> CheckpointStatus:
-    path = cached_checkpoint_path(entry)
+    path = checkpoint_path(entry)
     part = path.with_name(path.name + PART_SUFFIX)
     present = path.is_file()
     existing = path if present else part

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import CheckpointError, UsageError
 from ..files import sha256_of_file
 from .device import RunOptions, choose_device
-from .registry import ModelEntry, cached_checkpoint_path, downloadable, find_model
+from .registry import ModelEntry, checkpoint_path, downloadable, find_model
 from .state_dict import StateDict, check_fits, deduce_architecture, read_state_dict
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -61,7 +61,7 @@ def _load_checkpoint(entry: ModelEntry, checkpoint: Path | None, device: str) ->
 
 
 def _cached_path(entry: ModelEntry) -> Path:
-    path = cached_checkpoint_path(entry)
+    path = checkpoint_path(entry)
     if path.is_file():
         return path
     missing = f"model {entry.name} is not on this machine (looked for {path})"

@@ -51,7 +51,9 @@ class ModelEntry:
 
     @property
     def about(self) -> str:
-        """Its size in words, for people: "41 MB"."""
+        """Its size in words, for people: "41 MB", "" where it is not known."""
+        if not self.n_bytes:
+            return ""
         return f"{self.n_bytes / 1e6:.0f} MB" if self.n_bytes < 1e9 else f"{self.n_bytes / 1e9:.1f} GB"
 
 
@@ -117,12 +119,14 @@ def find_downloadable(name: str) -> ModelEntry:
     """Return the table's row of a downloadable model.
 
     Raises:
-        UsageError: no downloadable model is called so.
+        UsageError: no model is called so, or this one is not downloaded.
     """
-    if name not in MODELS or not MODELS[name].is_downloadable:
-        names = ", ".join(entry.name for entry in downloadable())
-        raise UsageError(f"no downloadable model is called {name!r}; choose one of {names}")
-    return MODELS[name]
+    entry = find_model(name)
+    if not entry.is_downloadable:
+        where = "is inside the package" if entry.is_shipped else "is given by its file, with --checkpoint"
+        names = ", ".join(each.name for each in downloadable())
+        raise UsageError(f"model {name!r} {where}; downloaded models are {names}")
+    return entry
 
 
 def checkpoint_cache_folder() -> Path:
@@ -135,6 +139,8 @@ def checkpoint_cache_folder() -> Path:
     return platformdirs.user_cache_path("miassam", appauthor=False) / "checkpoints"
 
 
-def cached_checkpoint_path(entry: ModelEntry) -> Path:
-    """Return where the file of a model lies in the cache folder, whether or not it is there yet."""
+def checkpoint_path(entry: ModelEntry) -> Path:
+    """Return where the file of a model lies, in the package or the cache folder, whether or not it is there yet."""
+    if entry.is_shipped:
+        return Path(__file__).parent / "embedded" / "weights" / entry.file_name
     return checkpoint_cache_folder() / entry.file_name
