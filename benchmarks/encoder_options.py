@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-import importlib.util
 import json
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import torch
 from miassam_bench.machine import use_one_thread
 from miassam_bench.subjects import Subject, load_subject
+from miassam_bench.timing import Effort, race
 from MIASSAMLib.sam.acceleration import embedding_cosine
 from torch import nn
 
@@ -34,61 +33,43 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--models", nargs="+", default=["embedded", "vit_t", "vit_b"])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--ways", nargs="+", help="some of the ways, by name")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     use_one_thread()
     rows: list[dict[str, Any]] = []
     for name in options.models:
-        rows += measure(load_subject(name, "cpu", options.output), options.runs)
+        rows += measure(load_subject(name, "cpu", options.output), options.runs, options.ways)
         (options.output / "encoder_options.json").write_text(json.dumps(rows, indent=1))
 
 
 @torch.no_grad()
-def measure(subject: Subject, runs: int) -> list[dict[str, Any]]:
-    """Return one row for each way that runs here: milliseconds, ratio to float32, cosine to plain float32."""
+def measure(subject: Subject, runs: int, names: list[str] | None) -> list[dict[str, Any]]:
+    """Return one row for each way that runs here: milliseconds, ratio to float32, cosine to plain float32.
+
+    Each way is made, measured in turns with the package's float32 way, and forgotten, so that two encoders
+    at most are in memory.
+    """
     images, encoder = _input_and_encoder(subject.fast)
     plain_images, plain = _input_and_encoder(subject.plain)
-    expected = plain(plain_images)
-    ways = _ways(encoder, images)
-    ways["as published"] = lambda _: plain(plain_images)
-    found, failed = {}, {}
-    for name in list(ways):
+    expected, rows = plain(plain_images), []
+    for name in names or WAYS:
+        row: dict[str, Any] = {"model": subject.name, "way": name}
         try:
-            found[name] = ways[name](images)
-        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            failed[name] = str(error).strip().splitlines()[0][:120]
-            del ways[name]
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(runs):
-        for name, way in ways.items():
-            start = time.process_time()
-            way(images)
-            times[name].append(1e3 * (time.process_time() - start))
-    base = min(times["float32"])
-    rows = []
-    for name, values in times.items():
-        cosine = embedding_cosine(found[name].float(), expected)
-        rows.append(
-            {"model": subject.name, "way": name, "ms": min(values), "ratio": base / min(values), "cosine": cosine}
-        )
-        print(f"{subject.name:<9} {name:<24} {min(values):9.1f} ms  x{base / min(values):5.2f}  cosine {cosine:.6f}")  # noqa: T201
-    for name, why in failed.items():
-        print(f"{subject.name:<9} {name:<24} does not run: {why}")  # noqa: T201
-        rows.append({"model": subject.name, "way": name, "failed": why})
+            way = WAYS[name](plain if name == "as published" else encoder, images)
+            row["cosine"] = embedding_cosine(way(images).float(), expected)
+            times = race({"way": lambda way=way: way(images), "base": lambda: encoder(images)}, _effort(runs))
+            row["ms"], row["float32_ms"] = (1e3 * min(times[each]) for each in ("way", "base"))
+            row["ratio"] = row["float32_ms"] / row["ms"]
+        except (RuntimeError, ImportError, NotImplementedError, TypeError, ValueError) as error:
+            row["failed"] = str(error).strip().splitlines()[0][:120]
+        rows.append(row)
+        print(json.dumps(row), flush=True)  # noqa: T201
     return rows
 
 
-def _ways(encoder: nn.Module, images: torch.Tensor) -> dict[str, Encode]:
-    """Return the ways to run a float32 encoder, by name."""
-    ways: dict[str, Encode] = {"float32": encoder}
-    ways["channels last"] = copy.deepcopy(encoder).to(memory_format=torch.channels_last)
-    ways["contiguous"] = copy.deepcopy(encoder).to(memory_format=torch.contiguous_format)
-    ways["torch.compile"] = torch.compile(copy.deepcopy(encoder))
-    ways["int8, dynamic, linear"] = _dynamic_int8(encoder)
-    ways["bfloat16, autocast"] = _autocast(encoder)
-    if importlib.util.find_spec("openvino"):
-        ways["OpenVINO float32"] = _openvino(encoder, images)
-    return ways
+def _effort(runs: int) -> Effort:
+    return Effort(runs=runs, least=1, budget_s=300, warm_up=False, clock="cpu")
 
 
 def _input_and_encoder(model: Any) -> tuple[torch.Tensor, nn.Module]:
@@ -124,6 +105,18 @@ def _openvino(encoder: nn.Module, images: torch.Tensor) -> Encode:
     converted = openvino.convert_model(encoder, example_input=images, input=[tuple(images.shape)])
     compiled = core.compile_model(converted, "CPU", {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"})
     return lambda given: torch.from_numpy(compiled(given.numpy())[0])
+
+
+Way = Callable[[Any, torch.Tensor], Encode]
+WAYS: dict[str, Way] = {
+    "as published": lambda encoder, images: encoder,
+    "channels last": lambda encoder, images: copy.deepcopy(encoder).to(memory_format=torch.channels_last),
+    "contiguous": lambda encoder, images: copy.deepcopy(encoder).to(memory_format=torch.contiguous_format),
+    "int8, dynamic, linear": lambda encoder, images: _dynamic_int8(encoder),
+    "bfloat16, autocast": lambda encoder, images: _autocast(encoder),
+    "OpenVINO float32": _openvino,
+    "torch.compile": lambda encoder, images: torch.compile(copy.deepcopy(encoder)),
+}
 
 
 if __name__ == "__main__":

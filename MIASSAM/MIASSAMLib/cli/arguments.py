@@ -15,9 +15,8 @@ MODALITIES = ("auto", "mri", "ct", "oct")
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = "embedded") -> None:
     """Add --model, --checkpoint and --device."""
-    parser.add_argument(
-        "--model", default=default, metavar="NAME", help=f"one of {', '.join(MODEL_NAMES)} (see `miassam models list`)"
-    )
+    names = ", ".join(MODEL_NAMES)
+    parser.add_argument("--model", default=default, metavar="NAME", help=f"{names}; see `miassam models list`")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
