@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UsageError
+
+_PIECE_BYTES = 1 << 22
 
 
 @contextmanager
@@ -70,6 +73,15 @@ def check_output_dir(path: Path | str, files: Iterable[str] = (), inputs: Iterab
         if str((folder / name).resolve()) in taken:
             raise UsageError(f"{folder / name} is an input and would be overwritten; choose another output folder")
     return folder
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file as lower-case hex, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def reason(error: OSError) -> str:

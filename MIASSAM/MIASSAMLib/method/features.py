@@ -10,9 +10,9 @@ import torch
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
-from ..config import MAP_PX, PATCH_GRID, Config, PaperConfig, RefinedConfig
+from ..config import MAP_PX, Config, PaperConfig, RefinedConfig
 from ..protocols import PatchSearcher, SamModel
-from .overlap import CarefulEncoder, ahead, in_chunks
+from .overlap import ahead, in_chunks
 from .patches import intensity_statistics, patch_centers, patch_embeddings, patch_places
 from .prepare import PreparedVolume
 
@@ -56,16 +56,15 @@ def encode_slices(
     """Encode slices in batches, one at a time to the caller.
 
     The next batch is prepared meanwhile; on a GPU it is encoded meanwhile, too. So memory holds up to
-    three batches. When memory runs out the batch is halved, then the CPU takes over.
+    three batches. When memory runs out the model takes less at once.
     """
-    encoder = CarefulEncoder(model)
 
     def prepare(chunk: list[int]) -> tuple[list[int], FloatArray]:
         return chunk, prepared.rasters(chunk, model.input_px, config)
 
     def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
         chunk, rasters = ready
-        embeddings = encoder.encode(rasters, prepared.content_boxes(len(chunk))).half().float()
+        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk))).half().float().half().float()
         foregrounds = [prepared.foreground_map(index) for index in chunk]
         features = extract_features(embeddings, rasters, foregrounds, config)
         return [
@@ -131,7 +130,7 @@ def foreground_patches(foreground: BoolArray, config: Config) -> BoolArray:
     reach = config.window_px * MAP_PX // 64
     touched = ndimage.maximum_filter(foreground, size=reach)
     centers = np.round(patch_centers(MAP_PX)).astype(int)
-    return np.asarray(touched[np.ix_(centers, centers)].reshape(PATCH_GRID * PATCH_GRID))
+    return np.asarray(touched[np.ix_(centers, centers)].ravel())
 
 
 def search_slice(encoded: EncodedSlice, bank: PatchSearcher, kind: str, config: Config) -> FloatArray:

@@ -13,13 +13,12 @@ import numpy as np
 from ..api import open_model, open_segmenter
 from ..bank import MemoryBank
 from ..errors import InputError, UsageError
-from ..method import CaseResult, Reading, Segmenter, SegmentOptions, UserPrompts
+from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
 from ..method.embedding_cache import EmbeddingCache
 from ..protocols import SamModel
 from ..volume import Volume
 from ..volume_io import guess_modality
 from . import answers, banks
-from .memory import with_less_memory
 from .server import Call
 
 Arguments = Mapping[str, Any]
@@ -63,9 +62,8 @@ class Engine:
 
     def segment(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Segment an open volume; heat map and labels come back as arrays, or all files go to "output"."""
-        reading, case = with_less_memory(
-            lambda batch, device: self._segment_once(_on_device(arguments, device), batch, call), call.log
-        )
+        segmenter, reading = self._reading(arguments, call)
+        case = segmenter.segment(reading, _options(arguments), call.progress)
         answer = {**answers.case_answer(case), "device": reading.model.device, "n_encoded": reading.n_encoded}
         if arguments.get("output"):
             from ..outputs import write_case
@@ -95,14 +93,6 @@ class Engine:
         """Describe a bank folder."""
         return banks.bank_info(arguments, call)
 
-    def _segment_once(self, arguments: Arguments, batch: int, call: Call) -> tuple[Reading, CaseResult]:
-        segmenter, reading = self._reading(arguments, call)
-        try:
-            return reading, segmenter.segment(reading, replace(_options(arguments), batch=batch), call.progress)
-        except (MemoryError, RuntimeError):
-            reading.forget()
-            raise
-
     def _reading(self, arguments: Arguments, call: Call) -> tuple[Segmenter, Reading]:
         key = str(arguments["volume"])
         if key not in self._volumes:
@@ -123,7 +113,7 @@ class Engine:
         words = ",".join(filter(None, [preset.partition(":")[2], changes]))
         chosen = f"{preset.partition(':')[0]}:{words}" if words else preset
         modality = str(arguments.get("modality") or "")
-        identity = (model.digest, model.device, bank, _manifest_digest(bank), chosen, modality)
+        identity = (model.name, model.digest, model.device, bank, _manifest_digest(bank), chosen, modality)
         if identity not in self._segmenters:
             opened = self._opened_bank(identity)
             self._segmenters = {
@@ -134,7 +124,7 @@ class Engine:
     def _opened_bank(self, identity: tuple[str, ...]) -> MemoryBank | None:
         """Return the open bank when only preset or modality change, so that it is not read again."""
         for known, segmenter in self._segmenters.items():
-            if identity[1:4] == known[1:4] and isinstance(segmenter.bank, MemoryBank):
+            if identity[2:5] == known[2:5] and isinstance(segmenter.bank, MemoryBank):
                 return segmenter.bank
         return None
 
@@ -173,12 +163,6 @@ def _user_prompts(arguments: Arguments, reading: Reading) -> UserPrompts:
         corners = np.array([plane.slice_xy(np.asarray(ijk, float))[1] for ijk in arguments["box_ijk"]])
         box = np.concatenate([corners.min(0) - 0.5, corners.max(0) + 0.5])
     return UserPrompts(np.array(xy, float).reshape(-1, 2), labels, box)
-
-
-def _on_device(arguments: Arguments, device: str) -> Arguments:
-    if not device:
-        return arguments
-    return {**arguments, "model": {**arguments.get("model", {}), "device": device}}
 
 
 def _options(arguments: Arguments) -> SegmentOptions:

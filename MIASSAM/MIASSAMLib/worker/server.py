@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -72,7 +74,8 @@ def serve(verbs: Mapping[str, Verb], channel: Channel, hello: Mapping[str, Any])
 def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) -> None:
     """Serve one request; whatever happens, the other side gets exactly one final answer."""
     try:
-        value = verbs[str(request["verb"])](request.get("arguments", {}), call)
+        with warnings_told(call):
+            value = verbs[str(request["verb"])](request.get("arguments", {}), call)
         call.finish("result", value=value)
     except Cancelled:
         call.finish("cancelled")
@@ -82,3 +85,23 @@ def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) ->
         call.log(traceback.format_exc())
         text = f"unexpected {type(error).__name__}: {error}; the log has the details"
         call.finish("error", error="InternalError", text=text)
+
+
+@contextmanager
+def warnings_told(call: Call) -> Iterator[None]:
+    """Send what the library warns of meanwhile, such as memory that ran out, to the person at the other side."""
+    handler, library = _ToTheUser(call), logging.getLogger(__name__.partition(".")[0])
+    library.addHandler(handler)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+
+
+class _ToTheUser(logging.Handler):
+    def __init__(self, call: Call) -> None:
+        super().__init__(logging.WARNING)
+        self._call = call
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._call.log(record.getMessage())

@@ -60,10 +60,18 @@ def make_sample(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
 
 
 def list_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """Say which published checkpoints are on this machine."""
+    """Name every model there is, in words, with its size, and say whether it is on this machine."""
     from ..checkpoints import list_checkpoints
 
-    return {"models": [{"name": each.entry.name, "is_here": each.is_present} for each in list_checkpoints()]}
+    return {
+        "models": [
+            {
+                "name": each.entry.name, "words": each.entry.words, "size": each.entry.about,
+                "is_here": each.is_present, "is_downloadable": each.entry.is_downloadable,
+            }
+            for each in list_checkpoints()
+        ]
+    }  # fmt: skip
 
 
 def fetch_model(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
@@ -77,7 +85,7 @@ def remove_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
     """Remove every downloaded checkpoint."""
     from ..checkpoints import list_checkpoints, remove
 
-    here = [each for each in list_checkpoints() if each.n_bytes]
+    here = [each for each in list_checkpoints() if each.n_bytes and each.entry.is_downloadable]
     freed = sum(each.n_bytes for each in here)
     removed = [each.entry.name for each in here if remove(each.entry.name)]
     return {"removed": removed, "freed_bytes": freed}
