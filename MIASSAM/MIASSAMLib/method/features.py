@@ -64,7 +64,7 @@ def encode_slices(
 
     def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
         chunk, rasters = ready
-        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk))).half().float().half().float()
+        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk))).half().float()
         foregrounds = [prepared.foreground_map(index) for index in chunk]
         features = extract_features(embeddings, rasters, foregrounds, config)
         return [
