@@ -1,22 +1,124 @@
-"""Run a preset on a case with every prompt and mask, each slice encoded and scored once."""
+"""Run a preset on a case with every prompt and mask, each slice encoded and compared once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
 
 from ..arrays import AnyArray, FloatArray
-from ..config import MaskChoice, PromptKind
-from ..method import EncodedSlice, Segmenter, SegmentOptions
+from ..config import Config, MaskChoice, PromptKind
+from ..method import EncodedSlice, PreparedVolume, Segmenter, SegmentOptions, encode_slices
+from ..method.embeddings import EmbeddingCache
 from ..method.paper import native_masks, prompts_of_map
 from ..method.scoring import SliceMap
-from ..protocols import Progress, no_progress
+from ..protocols import Decoded, Progress, Prompts, SamModel, no_progress
+from ..volume import Volume
 from ..volume.slice_image import frame_to_native
-from .ask_once import AskOnceBank, DecodeOnceModel
-from .case_view import CaseView
-from .mask_stack import MaskStack
+from .case_view import CaseView, MaskStack
+
+_DECODE_ROOM_BYTES = 500_000_000
+
+
+class DecodeOnceModel:
+    """A model that decodes equal prompts on equal embeddings once, within a bounded memory."""
+
+    def __init__(self, model: SamModel, room_bytes: int = _DECODE_ROOM_BYTES) -> None:
+        """Wrap a model; once `room_bytes` of answers are kept, further ones are not."""
+        self.name, self.digest, self.device = model.name, model.digest, model.device
+        self.input_px = model.input_px
+        self._model = model
+        self._room = room_bytes
+        self._answers: dict[bytes, Decoded] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> Any:
+        """Encode with the wrapped model."""
+        return self._model.encode(rasters, content_boxes)
+
+    def decode(self, embedding: Any, prompts: Prompts) -> Decoded:
+        """Return the three masks of each prompt."""
+        parts = (prompts.points_xy, prompts.labels, prompts.boxes_xyxy, prompts.mask_logits)
+        key = _digest(embedding.half().cpu().numpy(), *parts)
+        if key in self._answers:
+            return self._answers[key]
+        decoded = self._model.decode(embedding, prompts)
+        size = decoded.low_res_logits.nbytes
+        if size <= self._room:
+            self._room -= size
+            self._answers[key] = decoded
+        return decoded
+
+
+def _digest(*arrays: AnyArray | None) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(b"-" if array is None else str(array.shape).encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
+
+
+@dataclass(frozen=True)
+class ReadOffBank:
+    """A bank whose answers are known: the queries that come are the distances asked for, (Q, 1)."""
+
+    kinds: tuple[str, ...]
+    calibration: dict[str, Any]
+
+    def search(self, kind: str, queries: FloatArray) -> FloatArray:
+        """Return the first column of the queries."""
+        return np.asarray(queries[:, 0])
+
+
+class MeasuredSegmenter(Segmenter):
+    """A segmenter of one case whose patches were compared with the bank beforehand; each slice is prepared once.
+
+    Args:
+        model, config: as for `Segmenter`.
+        calibration: that of the bank.
+        view: the case.
+        squared: squared distances (kinds, S, N) of its counted slices; those of slices that do not count are 0.
+    """
+
+    def __init__(
+        self, model: SamModel, config: Config, calibration: dict[str, Any], view: CaseView, squared: FloatArray
+    ) -> None:
+        super().__init__(model, ReadOffBank(config.features, calibration), config)
+        self._prepared, self._squared = view.prepared, squared[..., None]
+        self._rows = {int(index): row for row, index in enumerate(view.slices)}
+        self._known: dict[int, EncodedSlice] = {}
+        self._embeddings = EmbeddingCache()
+
+    def prepare(self, volume: Volume) -> PreparedVolume:
+        """Return the case as it was prepared."""
+        return self._prepared
+
+    def encode(self, prepared: PreparedVolume, indexes: Sequence[int], batch: int = 0) -> Iterator[EncodedSlice]:
+        """Encode slices without features: what a bank would say of them is known."""
+        bare = dataclasses.replace(self.config, features=())
+        unknown = [index for index in indexes if ("", index) not in self._embeddings]
+        fresh = encode_slices(self.model, prepared, unknown, bare, batch)
+        for index in indexes:
+            half = self._embeddings.get("", index)
+            if half is not None:
+                yield dataclasses.replace(self._known[index], embedding=half.to(self.model.device).float())
+                continue
+            encoded = dataclasses.replace(next(fresh), features=self._features(index))
+            self._embeddings.put("", index, encoded.embedding)
+            self._known[index] = dataclasses.replace(encoded, embedding=torch.empty(0))
+            yield encoded
+
+    def _features(self, index: int) -> dict[str, FloatArray]:
+        squared = self._squared[:, self._rows[index]] if index in self._rows else np.zeros_like(self._squared[:, 0])
+        return dict(zip(self.config.features, squared, strict=True))
 
 
 @dataclass
@@ -95,15 +197,12 @@ def _decode_slice(
 
 
 def _observe_volume(segmenter: Segmenter, view: CaseView, asked: Asked, progress: Progress) -> Observation:
-    """Segment the volume once per row, as a user would; repeated questions are answered from memory."""
+    """Segment the volume once per row, as a user would; what rows share is answered from memory."""
     seen = _empty(view, asked)
-    model = DecodeOnceModel(segmenter.model)
-    bank = None if segmenter.bank is None else AskOnceBank(segmenter.bank)
-    runner = Segmenter(model, bank, segmenter.config, segmenter.preprocessing)
     position_of = {int(index): position for position, index in enumerate(view.slices)}
     rows = [(prompt, mask) for prompt in asked.prompts for mask in asked.masks]
     for number, (prompt, mask) in enumerate(rows):
-        result = runner.segment(view.prepared.volume, SegmentOptions(prompt=prompt, mask=mask), progress)
+        result = segmenter.segment(view.prepared.volume, _options(prompt, mask, view), progress)
         marked = view.stack(result.labels_kji) > 0
         for position in np.flatnonzero(marked.any((1, 2))):
             seen.masks.put(prompt, mask, int(position), marked[position])
@@ -116,3 +215,10 @@ def _observe_volume(segmenter: Segmenter, view: CaseView, asked: Asked, progress
             seen.image_scores = [float(scores.get(int(index), 0.0)) for index in view.slices]
         progress(f"{segmenter.config.preset}: {view.case.name}, rows", number + 1, len(rows))
     return seen
+
+
+def _options(prompt: PromptKind, mask: MaskChoice, view: CaseView) -> SegmentOptions:
+    """Return the options of a row; the case's region is handed on where the segmenter takes one."""
+    more: dict[str, Any] = {"region_kji": view.region_kji}
+    known = {one.name for one in dataclasses.fields(SegmentOptions)}
+    return SegmentOptions(prompt=prompt, mask=mask, **{name: value for name, value in more.items() if name in known})

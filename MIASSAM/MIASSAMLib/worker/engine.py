@@ -14,7 +14,7 @@ from ..bank import MemoryBank
 from ..config import Config, changed, preset
 from ..errors import InputError, UsageError
 from ..method import Preprocessing, SegmentOptions
-from ..method.embedding_cache import EmbeddingCache
+from ..method.embeddings import EmbeddingCache
 from ..protocols import SamModel
 from ..volume import Volume
 from . import answers, building, models, samples

@@ -17,7 +17,7 @@ from ..method import (
     extract_features,
     smoothed_brightness,
 )
-from ..method.embedding_cache import EmbeddingCache, embedding_key
+from ..method.embeddings import EmbeddingCache, embedding_key
 from ..protocols import PatchSearcher, SamModel
 from ..volume import Volume
 
