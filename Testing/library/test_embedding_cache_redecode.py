@@ -5,7 +5,7 @@ import pytest
 from miassam_bench.end_to_end import make_segmenter, textured_volume
 from MIASSAMLib.config import preset
 from MIASSAMLib.method import Preprocessing
-from MIASSAMLib.method.embedding_cache import EmbeddingCache
+from MIASSAMLib.method.embeddings import EmbeddingCache
 from MIASSAMLib.sam import load_model
 from MIASSAMLib.worker.session import WarmSegmenter
 
@@ -49,7 +49,7 @@ def test_recalled_slice_gives_the_same_features(model) -> None:
 
 
 def test_full_cache_encodes_again_what_it_gave_up(model, tmp_path) -> None:
-    with EmbeddingCache(2 * 2**21, 0, tmp_path) as cache:
+    with EmbeddingCache(2 * 2**21, tmp_path) as cache:
         warm = session(model, cache)
         first, second = masks(warm), masks(warm)
         assert 5 < warm.n_encoded <= 10 and agreement(first, second) > 0.999
