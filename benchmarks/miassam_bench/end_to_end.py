@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from MIASSAMLib.arrays import FloatArray
@@ -22,19 +23,26 @@ _SLICES = {"embedded": 8}
 _NORMAL_SLICES, _CHECKED_SLICES = {"embedded": 6}, {"embedded": 3}
 
 
-def end_to_end_rows(subject: Subject, effort: Effort, n_patches: int) -> Iterator[Row]:
-    """Measure segmenting slices, reading aside, in turns with the plain way, on equal banks."""
-    rows = spread_rows(_bank_rows(subject, make_phantom("brain", seed=1).volume, preset("paper"), True), n_patches)
+BANK_WORDS = "end to end per slice, bank of {:,} patches"
+
+
+def end_to_end_rows(subject: Subject, effort: Effort, sizes: Sequence[int]) -> Iterator[Row]:
+    """Measure segmenting slices, reading aside, in turns with the plain way, on equal banks of growing size.
+
+    The stages are measured with the first bank.
+    """
+    normal = _bank_rows(subject, make_phantom("brain", seed=1).volume, preset("paper"), True)
     volume, n_slices = make_phantom("brain", n_lesions=1).volume, _SLICES.get(subject.name, 1)
-    segmenter = make_segmenter(subject.fast, rows)
-    plain, raster = PlainWay(subject.plain, rows), subject.raster()
-    options = SegmentOptions(slices=middle_slices(volume, n_slices))
-    ways = {"fast": lambda: segmenter.segment(volume, options), "plain": lambda: plain.segment(raster)}
-    times = race(ways, effort, subject.device)
-    per_slice = [value / n_slices for value in times["fast"]]
-    words = f"end to end per slice, bank of {n_patches:,} patches"
-    yield Row.of_times(words, subject.name, subject.device, per_slice, times["plain"])
-    yield from _stages(segmenter, volume, effort, subject.name)
+    options, raster = SegmentOptions(slices=middle_slices(volume, n_slices)), subject.raster()
+    for n_patches in sizes:
+        rows = spread_rows(normal, n_patches)
+        segmenter, plain = make_segmenter(subject.fast, rows), PlainWay(subject.plain, rows)
+        ways = {"fast": partial(segmenter.segment, volume, options), "plain": partial(plain.segment, raster)}
+        times = race(ways, effort, subject.device)
+        per_slice = [value / n_slices for value in times["fast"]]
+        yield Row.of_times(BANK_WORDS.format(n_patches), subject.name, subject.device, per_slice, times["plain"])
+        if n_patches == sizes[0]:
+            yield from _stages(segmenter, volume, effort, subject.name)
 
 
 def fidelity_rows(subject: Subject) -> Iterator[Row]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
+from ..arrays import AnyArray, BoolArray, DoubleArray
 from ..errors import InputError
 
 BITS = 18
@@ -31,13 +31,6 @@ def score_bins(scores: AnyArray) -> npt.NDArray[np.uint32]:
     bits = flat.view(np.uint32)
     keys = np.where(bits & _SIGN, ~bits, bits | _SIGN)
     return np.asarray(keys >> np.uint32(32 - BITS), dtype=np.uint32)
-
-
-def lowest_score(bins: AnyArray) -> FloatArray:
-    """Return the lowest float32 score of each bin, so that `score >= lowest_score(b)` cuts below bin b."""
-    keys = np.asarray(bins, dtype=np.uint32) << np.uint32(32 - BITS)
-    bits = np.where(keys & _SIGN, keys & ~_SIGN, ~keys)
-    return np.ascontiguousarray(bits, dtype=np.uint32).view(np.float32)
 
 
 MIN_LESION_PX = 10

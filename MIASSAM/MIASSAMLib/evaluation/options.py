@@ -13,6 +13,8 @@ from .cases import DataSet, read_cases
 
 PROMPTS: tuple[PromptKind, ...] = ("cog", "max", "box")
 MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
+NO_BANK = ", no bank"
+"""Ends the name of a preset that is measured without a bank."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class EvaluateOptions:
     def ways(self) -> tuple[Way, ...]:
         """Presets with a bank, then presets without one."""
         with_bank = [Way(name, preset(name)) for name in self.presets]
-        return (*with_bank, *(Way(f"{name}, no bank", preset(name), False) for name in self.no_bank))
+        return (*with_bank, *(Way(name + NO_BANK, preset(name), False) for name in self.no_bank))
 
     def data_sets(self) -> list[DataSet]:
         """Find the cases.

@@ -57,6 +57,7 @@ class RowKey:
 BRIGHTNESS, SMOOTHED = "brightness", "smoothed brightness"
 DARKNESS, SMOOTHED_DARK = "darkness", "smoothed darkness"
 """Maps that need no bank; darkness is brightness with its sign turned."""
+SIMPLE_MAPS = (BRIGHTNESS, SMOOTHED, DARKNESS, SMOOTHED_DARK)
 Z_LEVEL = 2.0
 SMOOTHED_Z_LEVEL = 1.5
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..config import preset
 from .counting import FOUND_SHARE, MIN_LESION_PX
+from .options import NO_BANK
 from .pooling import LARGE_PX, NORMAL_QUANTILE
 from .ranking import FPR_LIMIT
+from .rows import CEILING, SIMPLE_MAPS, simple_row
 
 DATA_SETS = ("brain", "liver", "retina")
 
@@ -83,11 +86,15 @@ Only original pixels count, of slices that show the organ or an anomaly.
 """
 
 
+SHORT = ("p_auroc_foreground", "p_ap", "dice_slice", "dice_volume", "normal_marked")
+"""Columns of the short table."""
+
+
 def render_tables(by_data_set: dict[str, list[Row]], header: Sequence[str], rules: dict[str, str]) -> str:
     """Return tables.md for the rows of each data set."""
     parts = ["# Results", *header, "", "## How to read them", "", HOW]
     for name, rows in by_data_set.items():
-        parts += [f"## {name}", "", _counts(rows, rules.get(name, "")), "", _measured(rows), ""]
+        parts += [f"## {name}", "", _counts(rows, rules.get(name, "")), "", *_in_short(rows), _measured(rows), ""]
         parts += _by_volume(rows)
     parts += _paper_tables(by_data_set)
     return "\n".join(parts) + "\n"
@@ -113,6 +120,24 @@ def _counts(rows: list[Row], rule: str) -> str:
         f"{row['n_cases']} cases in {row['n_groups']} groups, {row['n_slices']} slices, "
         f"{row['n_anomalous']} of them anomalous. Truth: {rule}."
     )
+
+
+def _in_short(rows: list[Row]) -> list[str]:
+    """Return each preset as it runs by default, between the best of the simple rows and the decoder's ceiling."""
+    ours = [
+        row for row in rows if row["method"] == "MIAS-SAM" and row["prompt"] == "cog" and row["mask"] == _mask(row)
+    ]
+    simple = {simple_row(of_map, largest).method for of_map in SIMPLE_MAPS for largest in (False, True)}
+    best = max((row for row in rows if row["method"] in simple), key=lambda row: row["dice_slice"] or 0, default=None)
+    ceiling = [row for row in rows if row["method"] == CEILING.method]
+    shown = [*([] if best is None else [best]), *ours, *ceiling]
+    body = [[name_of(row), *(percent(row[key]) for key in SHORT)] for row in shown]
+    words = "The first row is the best of the brightness rows, of either sign, chosen on these very cases."
+    return [_table(["in short", *(COLUMNS[key] for key in SHORT)], body), "", words, ""]
+
+
+def _mask(row: Row) -> str:
+    return preset(row["preset"].removesuffix(NO_BANK)).mask
 
 
 def _measured(rows: list[Row]) -> str:
