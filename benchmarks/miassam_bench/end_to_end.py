@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -37,7 +37,10 @@ def end_to_end_rows(subject: Subject, effort: Effort, sizes: Sequence[int]) -> I
     for n_patches in sizes:
         rows = spread_rows(normal, n_patches)
         segmenter, plain = make_segmenter(subject.fast, rows), PlainWay(subject.plain, rows)
-        ways = {"fast": partial(segmenter.segment, volume, options), "plain": partial(plain.segment, raster)}
+        ways: dict[str, Callable[[], object]] = {
+            "fast": partial(segmenter.segment, volume, options),
+            "plain": partial(plain.segment, raster),
+        }
         times = race(ways, effort, subject.device)
         per_slice = [value / n_slices for value in times["fast"]]
         yield Row.of_times(BANK_WORDS.format(n_patches), subject.name, subject.device, per_slice, times["plain"])
@@ -69,12 +72,15 @@ def growth_rows(subject: Subject, effort: Effort, is_quick: bool) -> Iterator[Ro
         yield _growth(f"end to end per slice, slices of {side} x {side}", segmenter, (8, side, side), effort)
 
 
-def spread_rows(rows: FloatArray, count: int) -> FloatArray:
+def spread_rows(rows: FloatArray, count: int, block: int = 65536) -> FloatArray:
     """Return `count` rows like the given patch embeddings: each lies between two of them."""
     generator = np.random.default_rng(0)
-    first, second = generator.integers(0, len(rows), (2, count))
-    share = generator.random((count, 1), np.float32)
-    spread: FloatArray = share * rows[first] + (1 - share) * rows[second]
+    spread = np.empty((count, rows.shape[1]), np.float32)
+    for start in range(0, count, block):
+        part = spread[start : start + block]
+        first, second = generator.integers(0, len(rows), (2, len(part)))
+        part[:] = rows[second]
+        part += generator.random((len(part), 1), np.float32) * (rows[first] - part)
     return spread
 
 

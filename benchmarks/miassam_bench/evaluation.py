@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def evaluate_rows(counts: Sequence[int], device: str, clock: str) -> Iterator[Ro
                 bank_step=BANK_STEP,
                 device=device,
             )
-            per_patient.append(seconds(lambda options=options: run_evaluation(options), device, clock) / count)
+            per_patient.append(seconds(partial(run_evaluation, options), device, clock) / count)
         words = f"evaluate per patient, {count} patients, each left out once"
         yield Row.of_times(words, "embedded", device, [per_patient[-1]])
     growth = per_patient[-1] / per_patient[0]

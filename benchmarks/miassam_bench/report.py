@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from MIASSAMLib.files import write_text
 
 from .rows import Row
@@ -85,8 +86,8 @@ def draw_growth(rows: Sequence[Row], path: Path) -> bool:
     figure = Figure(figsize=(6, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for number, (model, found) in enumerate(grown.items()):
-        sizes, ours, plain = zip(*found, strict=True)
+    for number, (model, measured) in enumerate(grown.items()):
+        sizes, ours, plain = np.array(measured).T
         axes.loglog(sizes, ours, "o-", color=f"C{number}", label=model)
         axes.loglog(sizes, plain, "s:", color=f"C{number}", label=f"{model}, the plain way")
     if grown:

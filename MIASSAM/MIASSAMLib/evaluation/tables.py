@@ -124,9 +124,7 @@ def _counts(rows: list[Row], rule: str) -> str:
 
 def _in_short(rows: list[Row]) -> list[str]:
     """Return each preset as it runs by default, between the best of the simple rows and the decoder's ceiling."""
-    ours = [
-        row for row in rows if row["method"] == "MIAS-SAM" and row["prompt"] == "cog" and row["mask"] == _mask(row)
-    ]
+    ours = [row for row in rows if row["method"] == "MIAS-SAM" and _is_default(row)]
     simple = {simple_row(of_map, largest).method for of_map in SIMPLE_MAPS for largest in (False, True)}
     best = max((row for row in rows if row["method"] in simple), key=lambda row: row["dice_slice"] or 0, default=None)
     ceiling = [row for row in rows if row["method"] == CEILING.method]
@@ -136,8 +134,9 @@ def _in_short(rows: list[Row]) -> list[str]:
     return [_table(["in short", *(COLUMNS[key] for key in SHORT)], body), "", words, ""]
 
 
-def _mask(row: Row) -> str:
-    return preset(row["preset"].removesuffix(NO_BANK)).mask
+def _is_default(row: Row) -> bool:
+    config = preset(row["preset"].removesuffix(NO_BANK))
+    return bool((row["prompt"], row["mask"]) == (config.prompt, config.mask))
 
 
 def _measured(rows: list[Row]) -> str:
@@ -182,10 +181,10 @@ def _paper_tables(by_data_set: dict[str, list[Row]]) -> list[str]:
         body = [
             [f"{key} {name} (*published*)", *_numbers(values), *["-"] * len(ours)] for name, values in table.items()
         ]
-        for preset in presets:
+        for name in presets:
             for value in (*table, *(["auto"] if key == "mask" else [])):
-                wanted = {"preset": preset, key: value, **fixed}
-                body.append([f"{preset}, {key} {value}", *(_dice(by_data_set, data, wanted) for data in columns)])
+                wanted = {"preset": name, key: value, **fixed}
+                body.append([f"{name}, {key} {value}", *(_dice(by_data_set, data, wanted) for data in columns)])
         parts += [title, "", _table([key, *columns], body), ""]
     return parts
 

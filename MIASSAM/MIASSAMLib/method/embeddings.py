@@ -1,7 +1,7 @@
 """Image embeddings that were paid for once: half-precision rows of one mapped file, for whoever asks again.
 
-The file has no name (or, on Windows, is deleted on close), so it is gone when the process ends, however it ends. A full
-disk, or more embeddings than fit, only costs encoding again.
+The file has no name (or, on Windows, is deleted on close), so it is gone when the process ends, however it ends.
+A full disk, or more embeddings than fit, only costs encoding again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class EmbeddingCache:
         self._lock = threading.RLock()
 
     def put(self, key: str, index: int, embedding: torch.Tensor) -> None:
-        """Keep the embedding of a slice as float16, in the place of the one unused for longest if there is no other."""
+        """Keep the embedding of a slice as float16, in the place of the one unused for longest if need be."""
         half = np.ascontiguousarray(embedding.detach().half().cpu().numpy()).reshape(self._shape)
         with self._lock:
             self._forget((key, index))
@@ -124,7 +124,7 @@ class EmbeddingCache:
     def _write(self, slot: int, half: AnyArray) -> None:
         """Write, not through the map: a full disk is then an error in words and not the end of the process."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="miassam-", dir=self._folder, buffering=0)
+            self._file = tempfile.TemporaryFile(prefix="miassam-", dir=self._folder, buffering=0)  # noqa: SIM115
         self._file.seek(slot * self._slot_bytes)
         data = half.data.cast("B")
         while written := self._file.write(data):
@@ -132,7 +132,7 @@ class EmbeddingCache:
 
 
 class EncodeOnceModel:
-    """A model that encodes each raster once, whoever asks. Embeddings are rounded to half precision, also the first time.
+    """A model that encodes each raster once, whoever asks; embeddings are rounded to half precision, new ones, too.
 
     When the cache is full the first stay: an evaluation asks in rounds.
     """
