@@ -119,13 +119,14 @@ class ScoreHistogram:
         first = int(bins.min())
         local = (bins - np.uint32(first)).astype(np.intp)
         anomalous, organ, weight = truth.ravel()[chosen], inside.ravel()[chosen], weights.ravel()[chosen]
-        size = int(local.max()) + 1
-        table = np.empty((size, len(COLUMNS)))
+        present = np.zeros(int(local.max()) + 1, bool)
+        present[local] = True
+        used, local = np.flatnonzero(present), np.cumsum(present)[local] - 1  # tables as long as the bins in use
+        table = np.empty((len(used), len(COLUMNS)))
         for column, of in enumerate((~anomalous, anomalous, ~anomalous & organ, anomalous & organ)):
-            table[:, column] = np.bincount(local[of], minlength=size)
-        table[:, 4] = np.bincount(local[anomalous], weights=weight[anomalous], minlength=size)
-        used = np.flatnonzero(table[:, 0] + table[:, 1])
-        return cls((used + first).astype(np.uint32), table[used], n_regions)
+            table[:, column] = np.bincount(local[of], minlength=len(used))
+        table[:, 4] = np.bincount(local[anomalous], weights=weight[anomalous], minlength=len(used))
+        return cls((used + first).astype(np.uint32), table, n_regions)
 
     def column(self, name: str) -> DoubleArray:
         """Return one column of the counts, (U,)."""
