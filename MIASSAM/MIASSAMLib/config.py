@@ -31,6 +31,13 @@ PATCH_GRID = 32
 """Patches per side of a slice (paper 3.1 with the published code's padding)."""
 
 
+ROW_FIELDS = (
+    "features", "window_px", "stride", "padding", "pooled_cells", "lesion_margin", "detour_px", "foreground_only",
+    "place_weight", "intensity_means_px", "intensity_spreads_px",
+)  # fmt: skip
+"""Fields that decide which rows a bank holds."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What every preset has.
@@ -103,6 +110,11 @@ class Config:
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
         return type(base)(**values)
+
+    def row_digest(self) -> str:
+        """Return the digest of what decides a bank's rows: configs with equal digests may share a bank."""
+        rows = {key: value for key, value in self.to_dict().items() if key in ROW_FIELDS}
+        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
     def digest(self) -> str:
         """Return the SHA-256 of the whole config."""

@@ -1,12 +1,11 @@
 """The benchmark measures what it says, in turns, and writes what design.md asks for."""
 
 import json
-import time
 
 import numpy as np
 import pytest
 import torch
-from miassam_bench import BenchOptions, run, runner
+from miassam_bench import BenchOptions, run, runner, timing
 from miassam_bench.encoder import encoder_rows
 from miassam_bench.end_to_end import textured_volume
 from miassam_bench.plain import PlainWay
@@ -21,16 +20,34 @@ KEYS = {"benchmark", "model", "device", "value", "unit", "baseline", "ratio", "r
 ONE_RUN = Effort(runs=1, budget_s=0.0, least=1, warm_up=False)
 
 
-def test_ways_are_timed_in_turns_until_the_budget_is_spent() -> None:
-    calls = []
-    ways = {name: lambda name=name: calls.append(name) or time.sleep(0.02) for name in ("a", "b")}
-    times = race(ways, Effort(runs=100, budget_s=0.1, least=2, warm_up=False), "cpu")
-    assert calls[:4] == ["a", "b", "a", "b"] and 2 <= len(times["a"]) == len(times["b"]) < 10
-    assert min(times["a"]) >= 0.02
+class Clock:
+    """A clock that only the work moves."""
+
+    def __init__(self, monkeypatch, name: str) -> None:
+        self.now_s, self.calls = 0.0, []
+        monkeypatch.setattr(timing.time, name, lambda: self.now_s)
+
+    def work(self, name: str, takes_s: float) -> None:
+        self.calls.append(name)
+        self.now_s += takes_s
 
 
-def test_processor_time_does_not_count_waiting() -> None:
-    assert seconds(lambda: time.sleep(0.2), clock="cpu") < 0.1 < seconds(lambda: time.sleep(0.2))
+def test_ways_are_timed_in_turns_until_the_budget_is_spent(monkeypatch) -> None:
+    clock = Clock(monkeypatch, "perf_counter")
+    ways = {name: lambda name=name: clock.work(name, 0.25) for name in ("a", "b")}
+    times = race(ways, Effort(runs=100, budget_s=1.0, least=2, warm_up=False), "cpu")
+    assert clock.calls == ["a", "b"] * 3 and times == {"a": [0.25] * 3, "b": [0.25] * 3}
+
+
+@pytest.mark.parametrize(("clock", "name"), [("cpu", "process_time"), ("wall", "perf_counter")])
+def test_each_clock_reads_its_own_time(monkeypatch, clock, name) -> None:
+    other = {"cpu": "perf_counter", "wall": "process_time"}[clock]
+    own, wrong = Clock(monkeypatch, name), Clock(monkeypatch, other)
+
+    def way() -> None:
+        own.work("way", 0.5), wrong.work("way", 7.0)
+
+    assert seconds(way, clock=clock) == pytest.approx(0.5, abs=0.1 if clock == "cpu" else 0)
 
 
 def test_ratio_says_how_many_times_faster() -> None:

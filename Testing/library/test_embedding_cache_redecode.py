@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from miassam_bench.end_to_end import make_segmenter, textured_volume
 from MIASSAMLib.method import Reading, Segmenter, UserPrompts
-from MIASSAMLib.method.embedding_cache import EmbeddingCache
+from MIASSAMLib.method.embeddings import EmbeddingCache
 from MIASSAMLib.sam import load_model
 
 ROWS = np.random.default_rng(0).standard_normal((64, 1024), np.float32)
@@ -42,7 +42,7 @@ def test_recalled_slice_gives_the_same_features(segmenter) -> None:
 
 
 def test_full_cache_encodes_again_what_it_gave_up(segmenter, tmp_path) -> None:
-    with EmbeddingCache(2 * 2**21, 0, tmp_path) as cache:
+    with EmbeddingCache(2 * 2**21, tmp_path) as cache:
         reading = opened(segmenter, cache)
         first, second = masks(segmenter, reading), masks(segmenter, reading)
         assert reading.n_encoded > 5

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from library.evaluation_trees import lesion_mask, write_bmad
 from MIASSAMLib.errors import InputError, UsageError
-from MIASSAMLib.evaluation.datasets import find_bmad, group_of, read_cases
-from MIASSAMLib.evaluation.folds import make_folds
+from MIASSAMLib.evaluation.bmad import find_bmad, group_of
+from MIASSAMLib.evaluation.cases import make_folds, read_cases
 from PIL import Image
 
 

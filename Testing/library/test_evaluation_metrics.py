@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from MIASSAMLib.errors import InputError
-from MIASSAMLib.evaluation import metrics
+from MIASSAMLib.evaluation import counting, ranking
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -41,11 +41,11 @@ def _slices(kind: str, n_slices: int = 12, side: int = 40) -> tuple[np.ndarray, 
     return scores, truth
 
 
-def _pool(scores: np.ndarray, truth: np.ndarray, inside: np.ndarray | None = None) -> metrics.ScoreHistogram:
-    pool = metrics.PooledHistogram()
+def _pool(scores: np.ndarray, truth: np.ndarray, inside: np.ndarray | None = None) -> counting.ScoreHistogram:
+    pool = counting.PooledHistogram()
     organ = np.ones_like(truth) if inside is None else inside
     for plane in range(len(scores)):
-        pool.add(metrics.ScoreHistogram.of_slice(scores[plane], truth[plane], organ[plane]))
+        pool.add(counting.ScoreHistogram.of_slice(scores[plane], truth[plane], organ[plane]))
     return pool.sparse()
 
 
@@ -71,7 +71,7 @@ def _brute_aupro(scores: np.ndarray, truth: np.ndarray, limit: float) -> float:
 def test_auroc_agrees_with_scikit_learn_and_lies_within_its_bound(kind: str) -> None:
     scores, truth = _slices(kind)
     pooled = _pool(scores, truth)
-    estimate = metrics.auroc(pooled.column("normal"), pooled.column("anomalous"))
+    estimate = ranking.auroc(pooled.column("normal"), pooled.column("anomalous"))
     exact = roc_auc_score(truth.ravel(), scores.ravel())
     assert estimate.value == pytest.approx(exact, abs=1e-3)
     assert estimate.lower - 1e-9 <= exact <= estimate.upper + 1e-9
@@ -82,7 +82,7 @@ def test_auroc_agrees_with_scikit_learn_and_lies_within_its_bound(kind: str) -> 
 def test_average_precision_agrees_with_scikit_learn_and_lies_within_its_bound(kind: str) -> None:
     scores, truth = _slices(kind)
     pooled = _pool(scores, truth)
-    estimate = metrics.average_precision(pooled.column("normal"), pooled.column("anomalous"))
+    estimate = ranking.average_precision(pooled.column("normal"), pooled.column("anomalous"))
     exact = average_precision_score(truth.ravel(), scores.ravel())
     assert estimate.value == pytest.approx(exact, abs=1e-3)
     assert estimate.lower - 1e-9 <= exact <= estimate.upper + 1e-9
@@ -92,8 +92,8 @@ def test_average_precision_agrees_with_scikit_learn_and_lies_within_its_bound(ki
 def test_aupro_agrees_with_brute_force(kind: str) -> None:
     scores, truth = _slices(kind, 6, 24)
     pooled = _pool(scores, truth)
-    estimate = metrics.aupro(pooled.column("normal"), pooled.column("region_weight"), pooled.n_regions)
-    exact = _brute_aupro(scores, truth, metrics.FPR_LIMIT)
+    estimate = ranking.aupro(pooled.column("normal"), pooled.column("region_weight"), pooled.n_regions)
+    exact = _brute_aupro(scores, truth, ranking.FPR_LIMIT)
     assert estimate.value == pytest.approx(exact, abs=1e-3)
     assert estimate.lower - 1e-6 <= exact <= estimate.upper + 1e-6
 
@@ -103,9 +103,9 @@ def test_figures_inside_the_organ_leave_the_background_out() -> None:
     inside = ndimage.binary_dilation(truth, iterations=3)
     scores[~inside] = -50
     pooled = _pool(scores, truth, inside)
-    value = metrics.auroc(pooled.column("normal_inside"), pooled.column("anomalous_inside")).value
+    value = ranking.auroc(pooled.column("normal_inside"), pooled.column("anomalous_inside")).value
     assert value == pytest.approx(roc_auc_score(truth[inside], scores[inside]), abs=1e-3)
-    assert value < metrics.auroc(pooled.column("normal"), pooled.column("anomalous")).value
+    assert value < ranking.auroc(pooled.column("normal"), pooled.column("anomalous")).value
 
 
 @pytest.mark.parametrize("fill", [False, True])
@@ -113,9 +113,9 @@ def test_metrics_of_one_class_are_undefined(fill: bool) -> None:
     scores = _scores("uniform", (3, 20, 20))
     pooled = _pool(scores, np.full(scores.shape, fill))
     normal, anomalous = pooled.column("normal"), pooled.column("anomalous")
-    assert np.isnan(metrics.auroc(normal, anomalous).value)
-    assert np.isnan(metrics.aupro(normal, pooled.column("region_weight"), pooled.n_regions).value)
-    precision = metrics.average_precision(normal, anomalous).value
+    assert np.isnan(ranking.auroc(normal, anomalous).value)
+    assert np.isnan(ranking.aupro(normal, pooled.column("region_weight"), pooled.n_regions).value)
+    precision = ranking.average_precision(normal, anomalous).value
     assert precision == 1.0 if fill else np.isnan(precision)
 
 
@@ -129,8 +129,8 @@ def test_bounds_hold_for_any_scores(pairs: list[tuple[float, bool]]) -> None:
     pooled = _pool(scores[None, None], truth[None, None])
     normal, anomalous = pooled.column("normal"), pooled.column("anomalous")
     for estimate, exact in (
-        (metrics.auroc(normal, anomalous), roc_auc_score(truth, scores)),
-        (metrics.average_precision(normal, anomalous), average_precision_score(truth, scores)),
+        (ranking.auroc(normal, anomalous), roc_auc_score(truth, scores)),
+        (ranking.average_precision(normal, anomalous), average_precision_score(truth, scores)),
     ):
         assert estimate.lower - 1e-9 <= exact <= estimate.upper + 1e-9
 
@@ -139,46 +139,41 @@ def test_bounds_hold_for_any_scores(pairs: list[tuple[float, bool]]) -> None:
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.floats(-8, 8, width=32))
 def test_bins_keep_the_order_of_scores(first: float, second: float) -> None:
     low, high = sorted((first, second))
-    bins = metrics.score_bins(np.array([low, high]))
+    bins = counting.score_bins(np.array([low, high]))
     assert bins[0] <= bins[1]
-    edges = metrics.lowest_score(bins)
-    assert edges[0] <= np.float32(low) and edges[1] <= np.float32(high)
 
 
 def test_a_map_with_nan_is_refused_in_words() -> None:
     with pytest.raises(InputError, match="NaN or infinite"):
-        metrics.score_bins(np.array([0.0, np.nan]))
+        counting.score_bins(np.array([0.0, np.nan]))
 
 
 def test_image_auroc_is_exact_with_ties() -> None:
     scores = RNG.integers(0, 5, 60)
     labels = RNG.uniform(size=60) < 0.4
-    assert metrics.binary_auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
-    assert np.isnan(metrics.binary_auroc(scores, np.ones(60, bool)))
+    assert ranking.binary_auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
+    assert np.isnan(ranking.binary_auroc(scores, np.ones(60, bool)))
 
 
 def test_best_dice_cut_is_the_best_of_all_cuts() -> None:
     scores, truth = _slices("squared distances", 4, 24)
     pooled = _pool(scores, truth)
-    cut = metrics.lowest_score(pooled.bins)[metrics.best_dice_bin(pooled.column("normal"), pooled.column("anomalous"))]
+    best = pooled.bins[ranking.best_dice_bin(pooled.column("normal"), pooled.column("anomalous"))]
+    cut = scores.ravel()[counting.score_bins(scores) >= best].min()
     all_dice = [2 * ((scores >= t) & truth).sum() / ((scores >= t).sum() + truth.sum()) for t in np.unique(scores)]
     found = 2 * ((scores >= cut) & truth).sum() / ((scores >= cut).sum() + truth.sum())
     assert found == pytest.approx(max(all_dice), abs=2e-3)
 
 
 def test_dice_of_two_empty_masks_is_undefined_and_of_one_empty_mask_zero() -> None:
-    prediction, truth = np.zeros((3, 4, 4), bool), np.zeros((3, 4, 4), bool)
-    truth[1, :2], prediction[2, 0] = True, True
-    counts = metrics.SliceCounts.of(prediction, truth)
-    np.testing.assert_array_equal(counts.dice(), [np.nan, 0.0, 0.0])
-    np.testing.assert_array_equal(counts.is_anomalous, [False, True, False])
-    assert counts.pixels.tolist() == [16, 16, 16]
+    true, marked, anomalous = np.array([0, 0, 0]), np.array([0, 0, 4]), np.array([0, 8, 0])
+    np.testing.assert_array_equal(counting.dice(true, marked, anomalous), [np.nan, 0.0, 0.0])
 
 
 def test_a_lesion_is_found_from_a_tenth_and_specks_do_not_count() -> None:
     truth = np.zeros((40, 40), bool)
     truth[2:12, 2:12], truth[20:30, 20:30], truth[35, 35] = True, True, True
-    counter = metrics.LesionCounter(truth)
+    counter = counting.LesionCounter(truth)
     assert counter.n_lesions == 2
     prediction = np.zeros_like(truth)
     prediction[2, 2:12] = True
@@ -191,12 +186,12 @@ def test_a_lesion_is_found_from_a_tenth_and_specks_do_not_count() -> None:
 def test_lesions_touching_at_a_corner_are_one_in_a_volume() -> None:
     truth = np.zeros((4, 8, 8), bool)
     truth[0, :4, :4], truth[1, 4:, 4:] = True, True
-    assert metrics.LesionCounter(truth).n_lesions == 1
+    assert counting.LesionCounter(truth).n_lesions == 1
 
 
 def test_coarser_bins_keep_every_pixel() -> None:
     scores, truth = _slices("gaussian", 2)
-    histogram = metrics.ScoreHistogram.of_slice(scores[1], truth[1], truth[1])
+    histogram = counting.ScoreHistogram.of_slice(scores[1], truth[1], truth[1])
     coarse = histogram.coarser(14)
     assert len(coarse.bins) < len(histogram.bins) / 3
     np.testing.assert_allclose(coarse.counts.sum(0), histogram.counts.sum(0))
@@ -206,9 +201,9 @@ def test_interval_by_group_covers_the_mean_and_narrows_with_groups() -> None:
     widths = []
     for n_groups in (6, 60):
         values = np.random.default_rng(1).normal(0.6, 0.1, n_groups)
-        ((low, high),) = metrics.percentile_interval(lambda w, v=values: (w @ v / w.sum(1))[:, None], n_groups)
+        ((low, high),) = ranking.percentile_interval(lambda w, v=values: (w @ v / w.sum(1))[:, None], n_groups)
         assert low < values.mean() < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
-    assert metrics.percentile_interval(lambda w: w.sum(1), 1) is None
-    assert metrics.percentile_interval(lambda w: w[:, :2] * np.nan, 5) == [None, None]
+    assert ranking.percentile_interval(lambda w: w.sum(1), 1) is None
+    assert ranking.percentile_interval(lambda w: w[:, :2] * np.nan, 5) == [None, None]

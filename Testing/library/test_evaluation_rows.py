@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from MIASSAMLib.evaluation import baselines
-from MIASSAMLib.evaluation.case_view import CaseView
-from MIASSAMLib.evaluation.datasets import EvaluationCase, LabeledVolume
-from MIASSAMLib.evaluation.mask_stack import MaskStack
+from MIASSAMLib.evaluation.case_view import CaseView, MaskStack
+from MIASSAMLib.evaluation.cases import EvaluationCase, LabeledVolume
 from MIASSAMLib.evaluation.pooling import add_level_rows, pool_records
 from MIASSAMLib.evaluation.record import load_record, save_record
-from MIASSAMLib.evaluation.row_keys import RowKey
-from MIASSAMLib.evaluation.rows import make_rows
+from MIASSAMLib.evaluation.rows import RowKey, make_rows
 from MIASSAMLib.evaluation.tables import render_tables
 from MIASSAMLib.method import Preprocessing
 from MIASSAMLib.volume import Volume

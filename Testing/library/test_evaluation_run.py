@@ -12,13 +12,24 @@ from MIASSAMLib.bank import ManifestDraft, MemoryBank
 from MIASSAMLib.cli.main import main
 from MIASSAMLib.config import PRESETS
 from MIASSAMLib.errors import Cancelled, UsageError
-from MIASSAMLib.evaluation import run as run_module
+from MIASSAMLib.evaluation import compare
 from MIASSAMLib.evaluation.case_view import CaseView
-from MIASSAMLib.evaluation.datasets import read_cases
-from MIASSAMLib.evaluation.observe import Asked, observe
+from MIASSAMLib.evaluation.cases import make_folds, read_cases
+from MIASSAMLib.evaluation.compare import Comparison
+from MIASSAMLib.evaluation.observe import Asked, MeasuredSegmenter, observe
 from MIASSAMLib.evaluation.options import EvaluateOptions
 from MIASSAMLib.evaluation.results import run_evaluation
-from MIASSAMLib.method import Preprocessing, Segmenter, SegmentOptions, build_bank, encode_slices
+from MIASSAMLib.evaluation.workplace import Workplace
+from MIASSAMLib.method import (
+    BuildOptions,
+    BuildSource,
+    LocalEncoder,
+    Preprocessing,
+    Segmenter,
+    SegmentOptions,
+    build_bank,
+    encode_slices,
+)
 
 FIELDS = {
     "method", "preset", "prompt", "mask", "model", "p_auroc", "p_auroc_foreground", "p_ap", "aupro", "image_auroc",
@@ -100,21 +111,15 @@ def test_each_slice_is_encoded_once_for_all_rows_folds_and_presets(tmp_path, fak
     presets = ("paper", "published-code")
     run_evaluation(_options(tmp_path / "out", write_cases(tmp_path), presets=presets, masks=("1", "3")))
     assert fake.n_encoded == 3 * 7
+    fake.n_encoded = 0
+    refined = (*presets, "refined:zoom=off", "refined:zoom=off,contrast=flair")
+    run_evaluation(_options(tmp_path / "more", tmp_path / "cases.csv", presets=refined, masks=("1", "3")))
+    assert fake.n_encoded == 3 * 7
 
 
-def test_a_bank_step_thins_the_normal_slices(tmp_path, fake, monkeypatch):
-    n_rows = []
-    monkeypatch.setattr(
-        run_module,
-        "Segmenter",
-        lambda model, bank, *rest: n_rows.append(bank.n_patches("embedding")) or Segmenter(model, bank, *rest),
-    )
-    run_evaluation(_options(tmp_path / "all", write_cases(tmp_path)))
-    run_evaluation(_options(tmp_path / "third", tmp_path / "cases.csv", bank_step=3))
-    assert n_rows == [2 * 3 * 1024] * 3 + [2 * 1024] * 3
-
-
-def test_the_bank_never_holds_the_tested_group_or_slices_near_a_lesion(tmp_path, fake, monkeypatch):
+@pytest.fixture
+def built(monkeypatch):
+    """Note which sources go into each bank, and how many slices of them."""
     seen = []
 
     def spy(path, sources, *rest):
@@ -122,9 +127,60 @@ def test_the_bank_never_holds_the_tested_group_or_slices_near_a_lesion(tmp_path,
         seen.append({source.name: source.n_slices for source in bank.manifest.sources})
         return bank
 
-    monkeypatch.setattr(run_module, "build_bank", spy)
-    run_evaluation(_options(tmp_path / "out", write_cases(tmp_path)))
-    assert seen == [{"case1": 3, "case2": 3}, {"case0": 3, "case2": 3}, {"case0": 3, "case1": 3}]
+    monkeypatch.setattr(compare, "build_bank", spy)
+    return seen
+
+
+def test_a_bank_step_thins_the_normal_slices_and_slices_near_a_lesion_are_left_out(tmp_path, fake, built):
+    run_evaluation(_options(tmp_path / "all", write_cases(tmp_path)))
+    assert built == [{"case0": 3}, {"case1": 3}, {"case2": 3}]
+    built.clear()
+    run_evaluation(_options(tmp_path / "third", tmp_path / "cases.csv", bank_step=3))
+    assert built == [{"case0": 1}, {"case1": 1}, {"case2": 1}]
+
+
+@pytest.mark.parametrize("n_groups", [3, 6])
+def test_rows_are_stored_once_however_many_groups_are_left_out(tmp_path, fake, built, n_groups):
+    run_evaluation(_options(tmp_path / "out", write_cases(tmp_path, n_groups=n_groups)))
+    assert sum(sum(bank.values()) for bank in built) == 3 * n_groups
+    assert not list((tmp_path / "out").rglob("*.bank")), "what was only needed to compare is deleted"
+
+
+@pytest.mark.parametrize("name", ["paper", "refined"])
+@pytest.mark.parametrize("n_groups", [2, 4])
+def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_groups):
+    data = read_cases(write_cases(tmp_path, n_groups, n_slices=12), leave_one_group_out=True)
+    options = EvaluateOptions(tmp_path / "out", cases=tmp_path / "cases.csv", leave_one_group_out=True)
+    place, config, folds = Workplace(options, FakeModel()), PRESETS[name], make_folds(data, True)
+    comparison = Comparison(place, data, folds, config)
+    comparison.run([case for fold in folds for case in fold.scored])
+    for fold in folds:
+        sources = [BuildSource(c.name, lambda c=c: (c.load().volume, c.load().truth_kji)) for c in fold.sources]
+        encoder = LocalEncoder(place.model, config, Preprocessing())
+        own = build_bank(tmp_path / f"{fold.name}.bank", sources, place.model, config, BuildOptions(), encoder=encoder)
+        found = comparison.calibration(fold, config)
+        assert found.keys() == own.calibration.keys()
+        for key, array in own.calibration.items():
+            np.testing.assert_allclose(found[key], array, rtol=2e-3, atol=1e-4, err_msg=f"{fold.name} {key}")
+        view = CaseView.of(fold.scored[0], fold.scored[0].load(), Preprocessing())
+        squared = comparison.distances(fold.scored[0], fold)
+        measured = MeasuredSegmenter(place.model, config, found, view, squared)
+        plain = Segmenter(place.model, own, config).segment(view.prepared.volume)
+        np.testing.assert_allclose(measured.segment(view.prepared.volume).heat_kji, plain.heat_kji, atol=5e-3)
+
+
+def test_the_tested_group_is_not_among_its_own_rows(tmp_path, fake):
+    data = read_cases(write_cases(tmp_path), leave_one_group_out=True)
+    options = _options(tmp_path / "out", tmp_path / "cases.csv")
+    place, folds = Workplace(options, fake), make_folds(data, True)
+    comparison = Comparison(place, data, folds, PRESETS["paper"])
+    comparison.run(data.cases)
+    beside = {path.parent.name[:5]: [] for path in comparison.folder.rglob("beside*.npy")}
+    for path in comparison.folder.rglob("beside*.npy"):
+        beside[path.parent.name[:5]].append(path.stem[-5:])
+    assert {case: sorted(others) for case, others in beside.items()} == {
+        "case0": ["case1", "case2"], "case1": ["case0", "case2"], "case2": ["case0", "case1"],
+    }  # fmt: skip
 
 
 def test_a_changed_mask_is_scored_again(tmp_path, fake):

@@ -10,7 +10,7 @@ import torch
 from MIASSAMLib.arrays import AnyArray
 from MIASSAMLib.config import preset
 from MIASSAMLib.method import Segmenter, UserPrompts
-from MIASSAMLib.method.embedding_cache import EmbeddingCache
+from MIASSAMLib.method.embeddings import EmbeddingCache
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.protocols import Prompts
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from MIASSAMLib.arrays import FloatArray
 from MIASSAMLib.bank import ManifestDraft, MemoryBank
 from MIASSAMLib.config import Config, preset
 from MIASSAMLib.method import Segmenter, SegmentOptions, UserPrompts, encode_slices
-from MIASSAMLib.method.embedding_cache import EmbeddingCache
+from MIASSAMLib.method.embeddings import EmbeddingCache
 from MIASSAMLib.method.paper import map_slice
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.volume import Volume
@@ -24,19 +25,29 @@ _SLICES = {"embedded": 8}
 _NORMAL_SLICES, _CHECKED_SLICES = {"embedded": 6}, {"embedded": 3}
 
 
-def end_to_end_rows(subject: Subject, effort: Effort, n_patches: int) -> Iterator[Row]:
-    """Measure segmenting slices, reading aside, in turns with the plain way, on equal banks."""
-    rows = spread_rows(_bank_rows(subject, make_phantom("brain", seed=1).volume, preset("paper"), True), n_patches)
+BANK_WORDS = "end to end per slice, bank of {:,} patches"
+
+
+def end_to_end_rows(subject: Subject, effort: Effort, sizes: Sequence[int]) -> Iterator[Row]:
+    """Measure segmenting slices, reading aside, in turns with the plain way, on equal banks of growing size.
+
+    The stages are measured with the first bank.
+    """
+    normal = _bank_rows(subject, make_phantom("brain", seed=1).volume, preset("paper"), True)
     volume, n_slices = make_phantom("brain", n_lesions=1).volume, _SLICES.get(subject.name, 1)
-    segmenter = make_segmenter(subject.fast, rows)
-    plain, raster = PlainWay(subject.plain, rows), subject.raster()
-    options = SegmentOptions(slices=middle_slices(volume, n_slices))
-    ways = {"fast": lambda: segmenter.segment(volume, options), "plain": lambda: plain.segment(raster)}
-    times = race(ways, effort, subject.device)
-    per_slice = [value / n_slices for value in times["fast"]]
-    words = f"end to end per slice, bank of {n_patches:,} patches"
-    yield Row.of_times(words, subject.name, subject.device, per_slice, times["plain"])
-    yield from _stages(segmenter, volume, effort, subject.name)
+    options, raster = SegmentOptions(slices=middle_slices(volume, n_slices)), subject.raster()
+    for n_patches in sizes:
+        rows = spread_rows(normal, n_patches)
+        segmenter, plain = make_segmenter(subject.fast, rows), PlainWay(subject.plain, rows)
+        ways: dict[str, Callable[[], object]] = {
+            "fast": partial(segmenter.segment, volume, options),
+            "plain": partial(plain.segment, raster),
+        }
+        times = race(ways, effort, subject.device)
+        per_slice = [value / n_slices for value in times["fast"]]
+        yield Row.of_times(BANK_WORDS.format(n_patches), subject.name, subject.device, per_slice, times["plain"])
+        if n_patches == sizes[0]:
+            yield from _stages(segmenter, volume, effort, subject.name)
 
 
 def fidelity_rows(subject: Subject) -> Iterator[Row]:
@@ -63,12 +74,15 @@ def growth_rows(subject: Subject, effort: Effort, is_quick: bool) -> Iterator[Ro
         yield _growth(f"end to end per slice, slices of {side} x {side}", segmenter, (8, side, side), effort)
 
 
-def spread_rows(rows: FloatArray, count: int) -> FloatArray:
+def spread_rows(rows: FloatArray, count: int, block: int = 65536) -> FloatArray:
     """Return `count` rows like the given patch embeddings: each lies between two of them."""
     generator = np.random.default_rng(0)
-    first, second = generator.integers(0, len(rows), (2, count))
-    share = generator.random((count, 1), np.float32)
-    spread: FloatArray = share * rows[first] + (1 - share) * rows[second]
+    spread = np.empty((count, rows.shape[1]), np.float32)
+    for start in range(0, count, block):
+        part = spread[start : start + block]
+        first, second = generator.integers(0, len(rows), (2, len(part)))
+        part[:] = rows[second]
+        part += generator.random((len(part), 1), np.float32) * (rows[first] - part)
     return spread
 
 

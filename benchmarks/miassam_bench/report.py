@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from MIASSAMLib.files import write_text
 
 from .rows import Row
 
-REPORT_FILE, PLOT_FILE = "benchmarks.md", "benchmarks.png"
+REPORT_FILE, PLOT_FILE, GROWTH_FILE = "benchmarks.md", "benchmarks.png", "growth.png"
+_BANK_SIZE = re.compile(r"end to end per slice, bank of ([\d,]+) patches")
 _COLUMNS = ("benchmark", "model", "device", "value", "plain way", "times better", "runs", "spread")
 _HEADER = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
 
@@ -27,7 +30,9 @@ def write_report(rows: Sequence[Row], machine: dict[str, Any], folder: Path) -> 
     )
     if has_plot:
         draw_ratios(rows, folder / PLOT_FILE)
-    write_text(folder / REPORT_FILE, report_text(rows, machine, PLOT_FILE if has_plot else ""))
+    has_growth = has_plot and draw_growth(rows, folder / GROWTH_FILE)
+    text = report_text(rows, machine, PLOT_FILE if has_plot else "")
+    write_text(folder / REPORT_FILE, text + (f"\n![Growth with the bank]({GROWTH_FILE})\n" if has_growth else ""))
 
 
 def report_text(rows: Sequence[Row], machine: dict[str, Any], plot: str = "") -> str:
@@ -65,6 +70,32 @@ def draw_ratios(rows: Sequence[Row], path: Path) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="y", labelsize=8)
     figure.savefig(path, dpi=120)
+
+
+def draw_growth(rows: Sequence[Row], path: Path) -> bool:
+    """Draw the time per slice against the size of the bank for both ways; False where no model has two sizes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points: dict[str, list[tuple[int, float, float]]] = {}
+    for row in rows:
+        if size := _BANK_SIZE.fullmatch(row.benchmark):
+            found = (int(size[1].replace(",", "")), row.value / 1e3, (row.baseline or 0.0) / 1e3)
+            points.setdefault(row.model, []).append(found)
+    grown = {model: sorted(found) for model, found in points.items() if len(found) > 1}
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for number, (model, measured) in enumerate(grown.items()):
+        sizes, ours, plain = np.array(measured).T
+        axes.loglog(sizes, ours, "o-", color=f"C{number}", label=model)
+        axes.loglog(sizes, plain, "s:", color=f"C{number}", label=f"{model}, the plain way")
+    if grown:
+        axes.set(xlabel="patches in the bank", ylabel="seconds per slice")
+        axes.grid(True, alpha=0.4)
+        axes.legend(fontsize=8)
+        figure.savefig(path, dpi=120)
+    return bool(grown)
 
 
 def _line(row: Row) -> str:

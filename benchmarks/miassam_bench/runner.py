@@ -11,13 +11,12 @@ from typing import Any
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.files import check_output_dir
 from MIASSAMLib.protocols import Progress, no_progress
-from MIASSAMLib.sam.registry import MODELS
 
 from .rows import Row, write_rows
 
 BENCHMARK_NAMES: tuple[str, ...] = ("encoder", "decoder", "bank", "end-to-end")
-_QUICK_MODELS = ("embedded", "vit_b")
-_FULL_BANK, _QUICK_BANK = 100_000, 10_000
+_QUICK_MODELS, _ALL_MODELS = ("embedded", "vit_b"), ("embedded", "vit_b", "vit_l", "vit_h")
+_FULL_BANKS, _QUICK_BANKS = (100_000, 10_000, 30_000, 500_000), (10_000, 30_000)
 
 
 @dataclass(frozen=True)
@@ -103,14 +102,13 @@ def _tasks(
             yield f"{name}, {model}", _task(name, model, options, device, machine, scratch)
     if "end-to-end" in names:
         yield "start and memory", lambda: _processes(options, device)
+        yield "evaluate", lambda: _evaluation(options, device)
 
 
 def _models(name: str, options: BenchOptions) -> tuple[str, ...]:
     if options.models is not None:
         return options.models
-    if options.quick or name != "encoder":
-        return _QUICK_MODELS
-    return tuple(entry.name for entry in MODELS.values() if entry.sha256)
+    return _QUICK_MODELS if options.quick or name != "encoder" else _ALL_MODELS
 
 
 def _task(
@@ -128,7 +126,7 @@ def _task(
             return list(encoder_rows(subject, effort, machine["matmul_tflops"]))
         if name == "decoder":
             return list(decoder_rows(subject, effort))
-        rows = list(end_to_end_rows(subject, effort, _QUICK_BANK if options.quick else _FULL_BANK))
+        rows = list(end_to_end_rows(subject, effort, _QUICK_BANKS if options.quick else _FULL_BANKS))
         rows += fidelity_rows(subject)
         return rows + (list(growth_rows(subject, effort, options.quick)) if model == "embedded" else [])
 
@@ -141,6 +139,12 @@ def _bank(options: BenchOptions, device: str) -> list[Row]:
 
     sizes = (10_000, 50_000) if options.quick else (10_000, 100_000, 500_000)
     return list(bank_rows(options.effort(Effort(budget_s=30.0)), sizes, device))
+
+
+def _evaluation(options: BenchOptions, device: str) -> list[Row]:
+    from .evaluation import evaluate_rows
+
+    return list(evaluate_rows((2, 3) if options.quick else (3, 6), device, options.clock))
 
 
 def _processes(options: BenchOptions, device: str) -> list[Row]:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam evaluate`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--bmad", type=Path, metavar="ROOT", help="folder of BMAD, or of one of its data sets")
-    source.add_argument("--cases", type=Path, metavar="CSV", help="your cases: case,image,mask,group,split")
+    source.add_argument("--cases", type=Path, metavar="CSV", help="your cases: case,image,mask,group,split,region")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is resumed")
     parser.add_argument(
         "--leave-one-group-out",
@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, choices in (("prompt", _PROMPTS), ("mask", _MASKS)):
         parser.add_argument(f"--{name}", nargs="+", choices=choices, default=choices, help="rows; default all")
     add_model_arguments(parser)
+    words = "presets to run without any bank as well"
+    parser.add_argument("--no-bank", nargs="+", default=[], type=preset_name, metavar="NAME", help=words)
     add_preprocessing_arguments(parser)
     parser.add_argument(
         "--binarize", choices=(">0", "==255"), default=">0", help="which mask pixels of BMAD are anomalous"
@@ -88,6 +90,7 @@ def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
         prompts=tuple(arguments.prompt),
         masks=tuple(arguments.mask),
         model=arguments.model,
+        no_bank=tuple(arguments.no_bank),
         checkpoint=arguments.checkpoint,
         device=arguments.device,
         binarize=arguments.binarize,

@@ -1,4 +1,4 @@
-"""A case cut into the slices that count, and the records made from maps and masks over them."""
+"""A case cut into the slices that count, its masks in an eighth of their memory, and the records made of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,34 @@ import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..method import PreparedVolume, Preprocessing
-from .datasets import EvaluationCase, LabeledVolume
-from .metrics import LesionCounter, ScoreHistogram, SliceCounts, score_bins
+from .cases import EvaluationCase, LabeledVolume
+from .counting import LesionCounter, ScoreHistogram, score_bins
 from .record import CaseRecord, MapRecord, MaskRecord
+
+
+class MaskStack:
+    """Masks (S, H, W) by row, packed to bits."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        """Start with every row empty."""
+        self._shape = shape
+        self._bits: dict[tuple[str, str], np.ndarray] = {}
+
+    def put(self, prompt: str, mask: str, position: int, pixels: BoolArray) -> None:
+        """Set one slice (H, W) of a row."""
+        key = (prompt, mask)
+        if key not in self._bits:
+            n_slices, height, width = self._shape
+            self._bits[key] = np.zeros((n_slices, height, (width + 7) // 8), np.uint8)
+        self._bits[key][position] = np.packbits(pixels, axis=-1)
+
+    def get(self, prompt: str, mask: str) -> BoolArray:
+        """Return a row, bool (S, H, W); all False when nothing was put."""
+        bits = self._bits.get((prompt, mask))
+        if bits is None:
+            return np.zeros(self._shape, bool)
+        return np.unpackbits(bits, axis=-1, count=self._shape[2]).astype(bool)
+
 
 MARGIN_SLICES = 2
 """Slices this near to an anomaly stand neither for normal in a bank nor in a held-out level."""
@@ -22,7 +47,9 @@ class CaseView:
 
     Attributes:
         slices: int64 (S,), slice indexes.
-        truth, organ: bool (S, H, W).
+        truth, organ: bool (S, H, W), within the region that counts.
+        region: bool (S, H, W), the pixels that count; None = all.
+        region_kji: the same over the volume, for the segmenter.
     """
 
     case: EvaluationCase
@@ -31,18 +58,23 @@ class CaseView:
     truth: BoolArray
     organ: BoolArray
     lesions: LesionCounter
+    region: BoolArray | None = None
+    region_kji: BoolArray | None = None
 
     @classmethod
     def of(cls, case: EvaluationCase, labeled: LabeledVolume, preprocessing: Preprocessing) -> CaseView:
         """Cut a case as the bank's volumes are cut."""
         prepared = PreparedVolume.of(labeled.volume, preprocessing)
-        truth = prepared.plane.view(labeled.truth_kji)
-        organ = prepared.plane.view(prepared.foreground_kji)
+        region = None if labeled.region_kji is None else prepared.plane.view(labeled.region_kji)
+        inside = True if region is None else region
+        truth = prepared.plane.view(labeled.truth_kji) & inside
+        organ = prepared.plane.view(prepared.foreground_kji) & inside
         counted = np.flatnonzero(organ.any((1, 2)) | truth.any((1, 2)))
         if not len(counted):
             counted = np.arange(len(truth))
         truth, organ = np.ascontiguousarray(truth[counted]), np.ascontiguousarray(organ[counted])
-        return cls(case, prepared, counted, truth, organ, LesionCounter(truth))
+        region = None if region is None else np.ascontiguousarray(region[counted])
+        return cls(case, prepared, counted, truth, organ, LesionCounter(truth), region, labeled.region_kji)
 
     @property
     def is_volume(self) -> bool:
@@ -55,16 +87,18 @@ class CaseView:
 
     def map_record(self, values: FloatArray, image_scores: list[float]) -> MapRecord:
         """Count a map (S, H, W)."""
-        slices = [ScoreHistogram.of_slice(values[n], self.truth[n], self.organ[n]) for n in range(len(self.slices))]
-        bins = score_bins(values[self.truth]) if self.truth.any() else np.empty(0, np.uint32)
+        regions = [None] * len(self.slices) if self.region is None else self.region
+        planes = zip(values, self.truth, self.organ, regions, strict=True)
+        slices = [ScoreHistogram.of_slice(*plane) for plane in planes]
         placed = np.zeros(self.truth.shape, np.uint32)
-        placed[self.truth] = bins
+        placed[self.truth] = score_bins(values[self.truth])
         return MapRecord.of(slices, image_scores, self.lesions.score_counts(placed))
 
     def mask_record(self, mask: BoolArray) -> MaskRecord:
         """Count a segmentation (S, H, W)."""
-        counts = SliceCounts.of(mask, self.truth)
-        return MaskRecord(counts.true, counts.marked, self.lesions.n_found(mask))
+        mask = mask if self.region is None else mask & self.region
+        true, marked = (np.count_nonzero(one, axis=(1, 2)) for one in (mask & self.truth, mask))
+        return MaskRecord(true, marked, self.lesions.n_found(mask))
 
     def record(
         self,
@@ -75,13 +109,16 @@ class CaseView:
     ) -> CaseRecord:
         """Return the record of this case."""
         anomalous = np.count_nonzero(self.truth, axis=(1, 2))
+        pixels = np.full(len(self.slices), self.truth[0].size)
+        if self.region is not None:
+            pixels = np.count_nonzero(self.region, axis=(1, 2))
         return CaseRecord(
             name=self.case.name,
             group=self.case.group,
             role=self.case.role,
             is_volume=self.is_volume,
             slices=self.slices,
-            pixels=int(self.truth[0].size),
+            pixels=pixels,
             anomalous=anomalous,
             is_far=_is_far(self.slices, anomalous > 0),
             lesion_sizes=np.asarray(self.lesions.sizes),

@@ -5,11 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config import PRESETS, MaskChoice, PromptKind
+from ..config import PRESETS, Config, MaskChoice, PromptKind, preset
 from ..errors import UsageError
 from ..method import Preprocessing
-from .datasets import Binarize, DataSet, find_bmad, read_cases
-from .row_keys import MASKS, PROMPTS
+from .bmad import Binarize, find_bmad
+from .cases import DataSet, read_cases
+
+PROMPTS: tuple[PromptKind, ...] = ("cog", "max", "box")
+MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
+NO_BANK = ", no bank"
+"""Ends the name of a preset that is measured without a bank."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to segment: its name in the tables, its numbers, and whether it compares with a bank."""
+
+    name: str
+    config: Config
+    has_bank: bool = True
 
 
 @dataclass(frozen=True)
@@ -21,11 +35,13 @@ class EvaluateOptions:
         bmad, cases: folder of BMAD, or a cases.csv; exactly one of them.
         leave_one_group_out: test each group on a bank of the others' lesion-free slices.
         presets, prompts, masks: rows wanted, all combinations; no preset leaves brightness alone.
+        no_bank: presets measured without any bank as well.
         model, checkpoint, device: as for `load_model`.
         binarize: which mask pixels of BMAD are anomalous.
-        bank_step: only every n-th normal slice of a volume teaches the bank.
-        cache_gb: disk the kept embeddings may take during the run.
-        tables: a second place for tables.md, such as a page of documentation.
+        preprocessing: how slices are cut and scaled; BMAD fixes its own window.
+        bank_step: only every n-th normal slice of a volume goes into a bank.
+        cache_gb: disk space for embeddings while the evaluation runs.
+        tables: where else to write the tables, such as docs/results.md.
         command: the command line, to be printed above the tables.
     """
 
@@ -36,6 +52,7 @@ class EvaluateOptions:
     presets: tuple[str, ...] = tuple(PRESETS)
     prompts: tuple[PromptKind, ...] = PROMPTS
     masks: tuple[MaskChoice, ...] = MASKS
+    no_bank: tuple[str, ...] = ()
     model: str = "embedded"
     checkpoint: Path | None = None
     device: str = "auto"
@@ -53,6 +70,12 @@ class EvaluateOptions:
             raise UsageError(f"the bank step is {self.bank_step}; give 1 for every normal slice, 2 for every second")
         if self.leave_one_group_out and self.bmad:
             raise UsageError("BMAD has its own split; leave one group out only with --cases")
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Presets with a bank, then presets without one."""
+        with_bank = [Way(name, preset(name)) for name in self.presets]
+        return (*with_bank, *(Way(name + NO_BANK, preset(name), False) for name in self.no_bank))
 
     def data_sets(self) -> list[DataSet]:
         """Find the cases.

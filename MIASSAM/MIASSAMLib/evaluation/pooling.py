@@ -8,23 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..arrays import DoubleArray, FloatArray
-from .metrics import (
-    BITS,
-    COLUMNS,
-    PooledHistogram,
-    ScoreHistogram,
-    best_dice_bin,
-    binary_auroc,
-    dice,
-    n_found,
-    score_bins,
-)
+from .counting import BITS, COLUMNS, PooledHistogram, ScoreHistogram, dice, n_found, score_bins
+from .ranking import best_dice_bin, binary_auroc
 from .record import CaseRecord, MapRecord
-from .row_keys import NORMAL_QUANTILE
 
 Records = Callable[[], Iterable[CaseRecord]]
 """Reads the records again, one at a time, calibration cases among them."""
 
+NORMAL_QUANTILE = 0.995
 _GROUP_BITS = BITS - 3
 """Bins of the per-group histograms, for intervals and held-out levels."""
 _NOTHING = 1 << BITS
@@ -91,8 +82,8 @@ class MaskPool:
             self.sums["dice_volume"].add(group, whole[0] / whole[1], 1)
             self.volumes[record.name] = whole[0] / whole[1]
         self.sums["normal_marked"].add(group, int((marked[~is_sick] > 0).sum()), int((~is_sick).sum()))
-        area = marked[~is_sick].sum() / record.pixels
-        self.sums["false_area_normal"].add(group, float(area), int((~is_sick).sum()))
+        area = marked[~is_sick] / np.maximum(record.pixels[~is_sick], 1)
+        self.sums["false_area_normal"].add(group, float(area.sum()), int((~is_sick).sum()))
         self.sums["lesion_sensitivity"].add(group, n_found, len(record.lesion_sizes))
         indexes = record.slices[is_sick]
         self.slices += [(record.name, int(n), float(d)) for n, d in zip(indexes, by_slice[is_sick])]

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, DoubleArray
-from .metrics import COLUMNS, ScoreHistogram
+from ..files import atomic_path
+from .counting import COLUMNS, ScoreHistogram
 
-_RECORD_VERSION = 1
+_RECORD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class CaseRecord:
 
     Attributes:
         slices: int64 (S,), indexes of the slices that show the organ or an anomaly; only these count.
-        pixels: original pixels per slice.
+        pixels: int64 (S,) original pixels that count per slice: all, or those of the case's region.
         anomalous: int64 (S,) anomalous pixels per slice.
         is_far: bool (S,), no anomaly within the margin of slices: what may stand for normal.
         lesion_sizes: int64 (L,), voxels of each lesion that counts.
@@ -86,7 +87,7 @@ class CaseRecord:
     role: str
     is_volume: bool
     slices: AnyArray
-    pixels: int
+    pixels: AnyArray
     anomalous: AnyArray
     is_far: AnyArray
     lesion_sizes: AnyArray
@@ -96,8 +97,8 @@ class CaseRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-_HEAD = ("name", "group", "role", "is_volume", "pixels", "facts")
-_ARRAYS = ("slices", "anomalous", "is_far", "lesion_sizes")
+_HEAD = ("name", "group", "role", "is_volume", "facts")
+_ARRAYS = ("slices", "pixels", "anomalous", "is_far", "lesion_sizes")
 _MAP_ARRAYS = ("offsets", "bins", "counts", "n_regions", "image_scores", "lesion_bins")
 
 
@@ -113,10 +114,8 @@ def save_record(path: Path, record: CaseRecord, digest: str) -> None:
     for name, mask in record.masks.items():
         arrays[f"mask/{name}"] = np.stack([mask.true, mask.marked])
     arrays |= {f"panel/{name}": panel for name, panel in record.panels.items()}
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)
-    temporary.replace(path)
 
 
 def load_record(path: Path, digest: str) -> CaseRecord | None:

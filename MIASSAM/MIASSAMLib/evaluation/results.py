@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..files import check_output_dir, write_text
+from ..method.embeddings import EmbeddingCache
 from ..protocols import Progress, no_progress
-from .datasets import DataSet
+from .cases import DataSet
 from .figure_sheet import choose_shown, facts_of, fill_pictures, write_sheet
 from .html_report import render_report
 from .options import EvaluateOptions
 from .pooling import Pool, add_level_rows, pool_records
 from .record import CaseRecord
-from .row_keys import RowKey, level_baseline_rows, mask_baseline_rows, method_rows
-from .rows import make_rows
-from .run import Part, Workplace, merged_records, open_model, safe_name, score_data_set
+from .rows import RowKey, level_baseline_rows, make_rows, mask_baseline_rows, method_rows
+from .run import Part, merged_records, score_data_set
 from .tables import render_tables
+from .workplace import Workplace, open_model, safe_name
+
+_GB = 1_000_000_000
 
 
 def run_evaluation(options: EvaluateOptions, progress: Progress = no_progress) -> Path:
@@ -33,12 +36,11 @@ def run_evaluation(options: EvaluateOptions, progress: Progress = no_progress) -
         CheckpointError: the model cannot be loaded.
         Cancelled: raised by the progress callback; what was finished is kept.
     """
-    from ..volume_io import check_output_dir
-
     data_sets = options.data_sets()
     check_output_dir(options.output)
-    place = Workplace(options, open_model(options), progress)
-    scored = {data.name: score_data_set(place, data) for data in data_sets}
+    with EmbeddingCache(int(options.cache_gb * _GB), options.output) as cache:
+        place = Workplace(options, open_model(options, cache), progress)
+        scored = {data.name: score_data_set(place, data) for data in data_sets}
     rows, sheets, facts = {}, {}, {}
     for data in data_sets:
         parts = scored[data.name]
@@ -47,7 +49,6 @@ def run_evaluation(options: EvaluateOptions, progress: Progress = no_progress) -
         )
         sheets[data.name] = _sheet_of(parts, options.output / _file(data_sets, data, "figure_sheet.png"))
     path = _write(place, data_sets, rows, sheets, facts)
-    shutil.rmtree(place.folder / "embeddings", ignore_errors=True)
     return path
 
 
@@ -59,18 +60,18 @@ def _rows_of(place: Workplace, parts: list[Part], slices_csv: Path) -> tuple[lis
     def records() -> Iterator[CaseRecord]:
         return merged_records(parts)
 
-    options = place.options
+    options, ways = place.options, [way.name for way in place.options.ways]
     pool = pool_records(records)
-    levels = level_baseline_rows(options.presets)
+    levels = level_baseline_rows(ways)
     pairs = {first.map: (first.text, second.text) for first, second in zip(levels[::2], levels[1::2])}
     add_level_rows(pool, records, pairs)
-    keys = method_rows(options.presets, options.prompts, options.masks)
-    keys += [*mask_baseline_rows(options.presets), *levels]
+    keys = method_rows(ways, options.prompts, options.masks)
+    keys += [*mask_baseline_rows(ways), *levels]
     _write_slices(slices_csv, pool, keys)
-    return make_rows(pool, keys, place.model.name), _seconds(records, options.presets)
+    return make_rows(pool, keys, place.model.name), _seconds(records, ways)
 
 
-def _seconds(records: Any, presets: tuple[str, ...]) -> dict[str, Any]:
+def _seconds(records: Any, presets: Sequence[str]) -> dict[str, Any]:
     """Return the time the method and the metrics took, by preset."""
     sums = {name: {"method_s": 0.0, "metrics_s": 0.0} for name in presets}
     for record in records():
@@ -114,12 +115,12 @@ def _write(
         "failed": failed,
     }
     path = options.output / "metrics.json"
-    _replace(path, json.dumps(content, indent=1))
+    write_text(path, json.dumps(content, indent=1))
     header = _header(place)
     tables = render_tables(rows, header, {data.name: data.rule for data in data_sets})
     for target in filter(None, (options.output / "tables.md", options.tables)):
-        _replace(target, tables)
-    _replace(options.output / "report.html", render_report(rows, header, sheets, failed))
+        write_text(target, tables)
+    write_text(options.output / "report.html", render_report(rows, header, sheets, failed))
     return path
 
 
@@ -134,7 +135,7 @@ def _describe(place: Workplace, data_sets: list[DataSet]) -> dict[str, Any]:
         ],
         "leave_one_group_out": options.leave_one_group_out,
         "bank_step": options.bank_step,
-        "presets": list(options.presets),
+        "presets": [way.name for way in options.ways],
         "prompts": list(options.prompts),
         "masks": list(options.masks),
     }
@@ -156,9 +157,3 @@ def _header(place: Workplace) -> list[str]:
         lines += ["", f"{len(place.failures)} cases could not be used:"]
         lines += [f"* {case}: {reason}" for case, reason in place.failures.items()]
     return lines
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -1,16 +1,104 @@
-"""The rows of metrics.json: every figure of a method, its interval by group, and its binning error."""
+"""The rows of metrics.json: which method with which prompt and mask, every figure of it, its interval by group."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ..arrays import DoubleArray
-from .metrics import COLUMNS, Estimate, aupro, auroc, average_precision, percentile_interval
-from .pooling import MASK_FIGURES, GroupSums, MapPool, Pool, group_tables, image_auroc, image_histograms
-from .row_keys import RowKey
+from ..config import MaskChoice, PromptKind
+from .counting import COLUMNS
+from .pooling import (
+    MASK_FIGURES,
+    NORMAL_QUANTILE,
+    GroupSums,
+    MapPool,
+    Pool,
+    group_tables,
+    image_auroc,
+    image_histograms,
+)
+from .ranking import Estimate, aupro, auroc, average_precision, percentile_interval
+
+PROMPTS: tuple[PromptKind, ...] = ("cog", "max", "box")
+MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
+
+
+@dataclass(frozen=True)
+class RowKey:
+    """One row.
+
+    Attributes:
+        method: "MIAS-SAM", or the baseline in words.
+        preset: preset whose map and decoder it uses, "" for none.
+        prompt, mask: how the decoder is asked; "" where it is not.
+        map: name of the map its threshold-free figures belong to.
+        is_oracle: the truth of the test cases was used, so it is a ceiling and no method.
+    """
+
+    method: str
+    preset: str
+    prompt: str
+    mask: str
+    map: str
+    is_oracle: bool = False
+
+    @property
+    def text(self) -> str:
+        """Key of the row in a record."""
+        return "|".join((self.method, self.preset, self.prompt, self.mask))
+
+
+BRIGHTNESS, SMOOTHED = "brightness", "smoothed brightness"
+DARKNESS, SMOOTHED_DARK = "darkness", "smoothed darkness"
+"""Maps that need no bank; darkness is brightness with its sign turned."""
+SIMPLE_MAPS = (BRIGHTNESS, SMOOTHED, DARKNESS, SMOOTHED_DARK)
+Z_LEVEL = 2.0
+SMOOTHED_Z_LEVEL = 1.5
+
+OTSU = "map above Otsu's level"
+QUANTILE = f"map above the {NORMAL_QUANTILE:.1%} quantile of held-out normal slices"
+BEST = "map above the best level for the test set (oracle)"
+SMOOTHED_SAM = RowKey("smoothed brightness as the map, decoded", "", "cog", "3", SMOOTHED)
+TRUTH_SAM = RowKey("smoothed truth as the map, decoded (oracle)", "", "cog", "3", "", is_oracle=True)
+CEILING = RowKey("click at the most interior point of each true lesion, decoded (oracle)", "", "", "auto", "", True)
+
+
+def simple_row(of_map: str, largest: bool = False) -> RowKey:
+    """Return the row of a brightness map above its fixed level."""
+    level = Z_LEVEL if of_map in (BRIGHTNESS, DARKNESS) else SMOOTHED_Z_LEVEL
+    word = of_map.replace("darkness", "brightness")
+    beyond = f"z > {level:g}" if word == of_map else f"z < -{level:g}"
+    return RowKey(f"{word} {beyond}{', largest component' if largest else ''}", "", "", "", of_map)
+
+
+def method_rows(ways: Sequence[str], prompts: Sequence[str], masks: Sequence[str]) -> list[RowKey]:
+    """Return the rows of this program: presets x prompts x masks."""
+    return [RowKey("MIAS-SAM", name, prompt, mask, name) for name, prompt, mask in product(ways, prompts, masks)]
+
+
+def mask_baseline_rows(ways: Sequence[str]) -> list[RowKey]:
+    """Return the baselines that make a mask for each case by itself."""
+    rows = [RowKey(OTSU, name, "", "", name) for name in ways]
+    for sharp, smooth in ((BRIGHTNESS, SMOOTHED), (DARKNESS, SMOOTHED_DARK)):
+        rows += [simple_row(sharp), simple_row(sharp, largest=True), simple_row(smooth)]
+    return [*rows, SMOOTHED_SAM, TRUTH_SAM, CEILING]
+
+
+def level_baseline_rows(ways: Sequence[str]) -> list[RowKey]:
+    """Return the baselines whose level comes from other cases, so that it is known only in the end."""
+    rows = []
+    for name in (*ways, SMOOTHED):
+        preset, prefix = ("", "smoothed brightness: ") if name == SMOOTHED else (name, "")
+        rows.append(RowKey(prefix + QUANTILE, preset, "", "", name))
+        rows.append(RowKey(prefix + BEST, preset, "", "", name, is_oracle=True))
+    return rows
+
 
 MAP_FIGURES = ("p_auroc", "p_auroc_foreground", "p_ap", "aupro", "image_auroc")
 FIGURES = (*MAP_FIGURES, *MASK_FIGURES)

@@ -47,6 +47,7 @@ class BuildOptions:
         overwrite: replace a bank of this name.
         batch: slices encoded at once; 0 chooses.
         coreset: which part of the patches stays, and how it is chosen.
+        calibrate: measure held-out slices where the preset wants it; without, the bank serves comparison only.
         writer: further keywords of `BankWriter` (storage).
     """
 
@@ -56,6 +57,7 @@ class BuildOptions:
     overwrite: bool = False
     batch: int = 0
     coreset: Choice = field(default_factory=Choice)
+    calibrate: bool = True
     writer: dict[str, Any] = field(default_factory=dict)
 
 
@@ -117,14 +119,16 @@ def build_bank(
     if not sources:
         raise BankError("no volume was given to build from; name at least one normal volume")
     with BankWriter(path, _draft(model, config, options), overwrite=options.overwrite, **options.writer) as writer:
-        held_out = HeldOutSlices(path.with_name(f"{path.name}.building"), config)
+        held_out = HeldOutSlices(path.with_name(f"{path.name}.building"), config if options.calibrate else None)
         encoder = encoder or LocalEncoder(model, config, options.preprocessing, options.batch)
         encoded = encoder.encode(sources, writer.stored_slices)
         for number, (source, (n_wanted, slices)) in enumerate(zip(sources, encoded, strict=True)):
             _add_slices(writer, held_out, source, (n_wanted, slices), config, _nested(progress, number, len(sources)))
         if options.coreset.ratio != 1:
             writer.select(_selector(options.coreset, config.seed, progress), f"{options.coreset.method} coreset")
-        calibration = calibrate(writer, held_out, config, progress) if isinstance(config, RefinedConfig) else None
+        calibration = None
+        if options.calibrate and isinstance(config, RefinedConfig):
+            calibration = calibrate(writer, held_out, config, progress)
         return writer.finish(calibration)
 
 

@@ -27,14 +27,19 @@ from .normal_scale import NormalDistances, choose_grid, fit_scale
 from .patches import patch_places
 
 
+def held_out_rank(source: str, index: int, config: Config) -> str:
+    """Return the seeded place of a slice in the draw of held-out slices: the smallest are kept."""
+    return hashlib.sha256(f"{config.seed}\n{source}\n{index}".encode()).hexdigest()[:16]
+
+
 class HeldOutSlices:
     """A seeded sample of the slices of a build, kept on disk with all their patch features.
 
     Which slices are kept depends on their names and the seed only, so that a build that is killed
-    and resumed keeps the same ones.
+    and resumed keeps the same ones. Without a config that is calibrated none are kept.
     """
 
-    def __init__(self, building: Path, config: Config) -> None:
+    def __init__(self, building: Path, config: Config | None) -> None:
         self._folder = building / "held_out"
         self._config = config
         self._kept: list[tuple[int, str]] = []
@@ -51,8 +56,7 @@ class HeldOutSlices:
         """Keep a slice if it is among the `held_out_slices` of smallest hash so far."""
         if not isinstance(self._config, RefinedConfig):
             return
-        text = f"{self._config.seed}\n{source}\n{encoded.index}"
-        name = hashlib.sha256(text.encode()).hexdigest()[:16] + ".npz"
+        name = held_out_rank(source, encoded.index, self._config) + ".npz"
         rank = -int(name[:16], 16)
         if any(kept == name for _, kept in self._kept):
             return

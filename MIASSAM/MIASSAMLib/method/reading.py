@@ -15,12 +15,9 @@ from ..arrays import BoolArray, FloatArray
 from ..config import Config, MaskChoice, PromptKind, RefinedConfig
 from ..errors import UsageError
 from ..protocols import PatchSearcher, SamModel
-from .embedding_cache import EmbeddingCache, embedding_key
+from .embeddings import EmbeddingCache, embedding_key
 from .features import EncodedSlice, encode_slices, extract_features, smoothed_brightness
 from .prepare import PreparedVolume
-
-MAX_RESTING = 96
-"""Embeddings kept in half precision without a cache (2 MB each); others are encoded again when asked for."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Reading:
     gives the same masks as what was just encoded.
 
     Args:
-        cache: keeps every slice's embedding, for decoding again; None keeps some of them in memory.
+        cache: keeps every slice's embedding, for decoding again; None keeps those that `rest` is told to keep.
 
     Attributes:
         maps: slice index -> map (256, 256) float16, once it is known.
@@ -109,8 +106,8 @@ class Reading:
         self.model, self.bank, self.config, self.prepared = model, bank, config, prepared
         self.maps: dict[int, FloatArray] = {}
         self.n_encoded = 0
-        self._cache = cache
-        self._resting: dict[int, Any] = {}
+        self._keeps_all = cache is not None
+        self._cache = EmbeddingCache() if cache is None else cache
         self._key = "" if cache is None else self._cache_key()
 
     def _cache_key(self) -> str:
@@ -143,30 +140,26 @@ class Reading:
         return self.slice(index).embedding if known is None else known
 
     def rest(self, encoded: EncodedSlice) -> None:
-        """Keep a slice's embedding for later, as far as there is room."""
-        if self._cache is None and len(self._resting) < MAX_RESTING:
-            self._resting[encoded.index] = encoded.embedding.half()
+        """Keep a slice's embedding for later."""
+        if not self._knows(encoded.index):
+            self._cache.put(self._key, encoded.index, encoded.embedding)
 
     def forget(self) -> None:
         """Drop what is kept, to free memory."""
-        if self._cache is not None:
-            self._cache.drop(self._key)
-        self._resting.clear()
+        self._cache.drop(self._key)
         self.maps.clear()
 
     def _knows(self, index: int) -> bool:
-        return index in self._resting or (self._cache is not None and (self._key, index) in self._cache)
+        return (self._key, index) in self._cache
 
     def _counted(self, encoded: EncodedSlice) -> EncodedSlice:
         self.n_encoded += 1
-        if self._cache is not None:
-            self._cache.put(self._key, encoded.index, encoded.embedding)
+        if self._keeps_all:
+            self.rest(encoded)
         return encoded
 
     def _embedding(self, index: int) -> Any:
-        half = self._resting.get(index)
-        if half is None and self._cache is not None:
-            half = self._cache.get(self._key, index)
+        half = self._cache.get(self._key, index)
         return None if half is None else half.to(self.model.device).float()
 
     def _recalled(self, index: int) -> EncodedSlice | None:

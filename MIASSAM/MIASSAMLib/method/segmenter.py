@@ -11,7 +11,7 @@ from ..config import Config, PaperConfig, RefinedConfig
 from ..errors import InputError
 from ..protocols import PatchSearcher, Progress, SamModel, no_progress
 from ..volume import Volume
-from .embedding_cache import EmbeddingCache
+from .embeddings import EmbeddingCache
 from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
 from .prompts import UserPrompts

@@ -14,7 +14,7 @@ from ..api import open_model, open_segmenter
 from ..bank import MemoryBank
 from ..errors import InputError, UsageError
 from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
-from ..method.embedding_cache import EmbeddingCache
+from ..method.embeddings import EmbeddingCache
 from ..protocols import SamModel
 from ..volume import Volume
 from ..volume_io import guess_modality

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from ...errors import InputError, UsageError
-from .case import DataSet, EvaluationCase, LabeledVolume, Role, stamp_of
+from ..errors import InputError, UsageError
+from .cases import DataSet, EvaluationCase, LabeledVolume, Role, stamp_of
 
 Binarize = Literal[">0", "==255"]
 BINARIZE: tuple[Binarize, ...] = (">0", "==255")
@@ -151,7 +151,7 @@ def _case(
 
 
 def _load(path: Path, mask: Path | None, binarize: Binarize, needs_mask: bool) -> LabeledVolume:
-    from ...volume_io import read_volume
+    from ..volume_io import read_volume
 
     if needs_mask and mask is None:
         raise InputError(f"{path}: an anomalous image without a mask of the same name; add the mask {path.stem}.png")
