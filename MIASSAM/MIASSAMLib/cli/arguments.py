@@ -36,6 +36,13 @@ def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "
     )
 
 
+def add_log_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --log."""
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="append progress, results and errors to this file, with their times"
+    )
+
+
 def preset_name(text: str) -> str:
     """Return the name of a preset, which may carry changes.
 
@@ -73,6 +80,9 @@ def parse_slices(text: str | None) -> tuple[int, int] | None:
         return None
     first, colon, last = text.partition(":")
     try:
-        return int(first or 0), int(last) if last else 10**9 if colon else int(first) + 1
+        start, stop = int(first or 0), int(last) if last else 10**9 if colon else int(first) + 1
     except ValueError:
         raise UsageError(f"--slices got '{text}'; give a range A:B such as 40:80, B not included") from None
+    if not 0 <= start < stop:
+        raise UsageError(f"--slices {text} selects nothing; give a range A:B with 0 <= A < B, B not included")
+    return start, stop

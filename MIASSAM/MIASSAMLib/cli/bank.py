@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, UsageError
 from .arguments import (
+    add_log_argument,
     add_model_arguments,
     add_preprocessing_arguments,
     add_preset_argument,
@@ -93,6 +94,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
     )
+    add_log_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
     parser.set_defaults(run=run_build)
 

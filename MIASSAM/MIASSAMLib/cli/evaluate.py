@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import PRESETS
-from .arguments import add_model_arguments, add_preprocessing_arguments, parse_window, preset_name
+from .arguments import add_log_argument, add_model_arguments, add_preprocessing_arguments, parse_window, preset_name
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bank-step", type=int, default=1, metavar="N", help="only every Nth normal slice of a volume makes the bank"
     )
+    add_log_argument(parser)
     parser.add_argument("--tables", type=Path, metavar="FILE", help="write the tables to this file as well")
     parser.add_argument(
         "--cache-gb", type=float, default=20.0, metavar="GB", help="disk for embeddings while it runs (default 20)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class SegmentOptions:
         all_slices: segment every slice, as the paper does, even where nothing is unusual.
         sensitivity: share of normal volumes that may get any mark (calibrated presets).
         batch: slices encoded at once; 0 chooses.
+        min_volume_ml: smaller lesions are left out.
     """
 
     slices: tuple[int, int] | None = None
@@ -41,6 +42,7 @@ class SegmentOptions:
     all_slices: bool = False
     sensitivity: float = 0.05
     batch: int = 0
+    min_volume_ml: float = 0.0
 
 
 @dataclass
@@ -203,6 +205,8 @@ class Segmenter:
         if placed is None or pixels.max() == pixels.min():
             return SliceResult(encoded.index, slice_map.image_score, note="no anomaly: the slice is constant")
         finding = decode_finding(self.model, encoded, placed, prepared, options.mask or self.config.mask)
+        heat = frame_to_native(slice_map.values, prepared.frame)
+        finding = replace(finding, score=float(heat[finding.mask].max(initial=0.0)))
         return SliceResult(encoded.index, slice_map.image_score, findings=(finding,))
 
     def describe(self, options: SegmentOptions) -> Mapping[str, Any]:
@@ -216,8 +220,10 @@ class Segmenter:
             "preprocessing": self.preprocessing.to_dict(),
             "prompt": options.prompt or self.config.prompt,
             "mask": options.mask or self.config.mask,
+            "slices": list(options.slices) if options.slices else None,
             "all_slices": options.all_slices,
             "sensitivity": options.sensitivity,
+            "min_volume_ml": options.min_volume_ml,
         }
 
 
