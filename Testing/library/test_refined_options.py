@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from MIASSAMLib.cli.segment import load_segmenter
+from MIASSAMLib.api import open_segmenter
 from MIASSAMLib.config import changed, preset
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.method import Segmenter, SegmentOptions, smoothed_brightness
@@ -85,5 +85,5 @@ def test_smoothing_along_the_axis_spreads_the_map_across_slices_only_within_the_
 
 def test_what_a_preset_cannot_do_is_refused(brain_bank_path):
     with pytest.raises(UsageError, match="needs a calibrated map"):
-        load_segmenter(brain_bank_path, "paper", changes="contrast=flair")
-    assert load_segmenter(brain_bank_path, changes="contrast=flair").config.contrast == "flair"
+        open_segmenter(brain_bank_path, preset="paper:contrast=flair")
+    assert open_segmenter(brain_bank_path, preset=":contrast=flair").config.contrast == "flair"

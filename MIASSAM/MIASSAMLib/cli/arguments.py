@@ -14,18 +14,18 @@ MODALITIES = ("auto", "mri", "ct", "oct")
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = "embedded") -> None:
     """Add --model, --checkpoint and --device."""
-    parser.add_argument("--model", default=default, metavar="NAME", help="embedded, vit_b, vit_l or vit_h")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    add = parser.add_argument
+    add("--model", default=default, metavar="NAME", help="embedded, vit_b, vit_l or vit_h")
+    add("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
 
 def add_preprocessing_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --axis, --window and --modality."""
-    parser.add_argument("--axis", default="auto", help="auto, axial, coronal, sagittal, i, j or k")
-    parser.add_argument(
-        "--window", nargs="+", default=["auto"], metavar="W", help="a window's name, or LO HI in the volume's units"
-    )
-    parser.add_argument("--modality", default="auto", choices=MODALITIES)
+    add = parser.add_argument
+    add("--axis", default="auto", help="auto, axial, coronal, sagittal, i, j or k")
+    add("--window", nargs="+", default=["auto"], metavar="W", help="a window's name, or LO HI in the volume's units")
+    add("--modality", default="auto", choices=MODALITIES)
 
 
 def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "refined") -> None:
@@ -38,9 +38,7 @@ def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "
 
 def add_log_argument(parser: argparse.ArgumentParser) -> None:
     """Add --log."""
-    parser.add_argument(
-        "--log", type=Path, metavar="FILE", help="append progress, results and errors to this file, with their times"
-    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append what is said to this file, with times")
 
 
 def preset_name(text: str) -> str:

@@ -12,9 +12,9 @@ from .arguments import add_log_argument
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
-    from ..method import BuildSource, CaseResult, Segmenter
+    from ..method import CaseResult, Segmenter
     from ..phantoms import Phantom
-    from ..protocols import Progress
+    from ..protocols import Progress, SamModel
 
 N_NORMAL = 5
 """Normal phantoms of each kind that make its bank."""
@@ -79,30 +79,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _normal_source(kind: str, seed: int) -> BuildSource:
-    """Return a normal phantom, made when its turn comes."""
-    from ..method import BuildSource
-    from ..phantoms import make_phantom
-
-    return BuildSource(f"{kind}_normal_{seed:03d}", lambda: (make_phantom(kind, seed).volume, None))
-
-
-def _segmenter(kind: str, output: Path, model: Any, progress: Progress) -> Segmenter:
+def _segmenter(kind: str, output: Path, model: SamModel, progress: Progress) -> Segmenter:
     """Build (or reuse) the bank of a kind and return its segmenter."""
-    from ..bank import MemoryBank
+    from ..api import normal_sources, open_segmenter
     from ..config import preset
     from ..errors import BankError
-    from ..method import BuildOptions, Preprocessing, Segmenter, build_bank
+    from ..method import BuildOptions, build_bank
+    from ..phantoms import make_phantom
 
-    path, config = output / f"{kind}.bank", preset("refined")
+    path = output / f"{kind}.bank"
     try:
-        bank = MemoryBank.load(path)
-        bank.check_fits(config.to_dict(), model.name, model.digest)
+        return open_segmenter(path, model, "refined")
     except BankError:
-        sources = [_normal_source(kind, seed) for seed in range(N_NORMAL)]
+        sources = normal_sources([make_phantom(kind, seed).volume for seed in range(N_NORMAL)], [None] * N_NORMAL)
         options = BuildOptions(anatomy=f"{kind} phantom", overwrite=path.exists())
-        bank = build_bank(path, sources, model, config, options, progress)
-    return Segmenter(model, bank, config, Preprocessing())
+        build_bank(path, sources, model, preset("refined"), options, progress)
+    return open_segmenter(path, model, "refined")
 
 
 def _run_case(

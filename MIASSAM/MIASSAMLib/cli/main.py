@@ -81,7 +81,8 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
         if name == command:
             room = _room(name)
             room.add_arguments(child)
-            child.set_defaults(run=room.run)
+            if hasattr(room, "run"):
+                child.set_defaults(run=room.run)
     return parser
 
 

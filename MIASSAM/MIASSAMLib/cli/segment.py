@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from .arguments import add_log_argument, add_model_arguments, add_preset_argumen
 from .progress import say, staged, terminal_progress, traceback_words
 
 if TYPE_CHECKING:
-    from ..bank import Manifest
     from ..method import Segmenter, SegmentOptions
     from ..protocols import Progress
 
@@ -27,53 +25,35 @@ Record = dict[str, Any]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam segment`."""
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these"
-    )
-    parser.add_argument("--bank", required=True, type=Path, metavar="NAME.bank")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is extended")
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
+    add("--bank", required=True, type=Path, metavar="NAME.bank")
+    add("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is extended")
     add_preset_argument(parser, default=None)
     add_model_arguments(parser, default=None)
-    parser.add_argument("--modality", default="auto", choices=("auto", "mri", "ct", "oct"))
-    parser.add_argument("--slices", metavar="A:B", help="only these slices along the slice axis, B not included")
-    parser.add_argument("--all-slices", action="store_true", help="segment every slice, as the paper does")
-    parser.add_argument("--prompt", choices=("cog", "max", "box"))
-    parser.add_argument("--mask", choices=("1", "2", "3", "auto"))
-    parser.add_argument(
-        "--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark"
-    )
-    parser.add_argument(
-        "--min-lesion-ml", type=float, default=0.0, metavar="ML", help="leave out anomalies smaller than this"
-    )
-    parser.add_argument(
-        "--contrast",
-        default="none",
-        choices=("none", "flair"),
-        help="flair: lesions are bright; the map shows how bright tissue is beside normal tissue (refined only)",
-    )
-    parser.add_argument(
-        "--smooth-axis",
-        type=float,
-        default=0.0,
-        metavar="MM",
-        help="smooth the map across slices by this sigma (refined)",
-    )
+    add("--modality", default="auto", choices=("auto", "mri", "ct", "oct"))
+    add("--slices", metavar="A:B", help="only these slices along the slice axis, B not included")
+    add("--all-slices", action="store_true", help="segment every slice, as the paper does")
+    add("--prompt", choices=("cog", "max", "box"))
+    add("--mask", choices=("1", "2", "3", "auto"))
+    add("--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark")
+    add("--min-lesion-ml", type=float, default=0.0, metavar="ML", help="leave out anomalies smaller than this")
+    words = "flair: lesions are bright; the map shows how bright tissue is beside normal tissue (refined)"
+    add("--contrast", default="none", choices=("none", "flair"), help=words)
+    add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
     _add_run_arguments(parser)
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add how a run goes, which changes nothing of what it finds."""
+    add = parser.add_argument
     many = parser.add_mutually_exclusive_group()
     many.add_argument("--jobs", type=int, default=1, metavar="N", help="segment N volumes at once, each in a process")
-    many.add_argument(
-        "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="keep the results of the same input, model, bank and options"
-    )
-    parser.add_argument("--no-paths", action="store_true", help="no folder names in records, tables and report")
+    many.add_argument("--dask", metavar="ADDRESS", help="a Dask cluster, or local[:N]; see docs/cluster.md")
+    add("--resume", action="store_true", help="keep the results of the same input, model, bank and options")
+    add("--no-paths", action="store_true", help="no folder names in records, tables and report")
     add_log_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON line per case")
+    add("--json", action="store_true", help="print one JSON line per case")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,14 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     check_output_dir(arguments.output, [name + end for name in names for end in CASE_FILES], paths)
     choice = SegmenterChoice(
         arguments.bank,
-        arguments.preset,
         arguments.model,
         arguments.checkpoint,
+        _preset_of(arguments),
         arguments.device,
-        arguments.modality,
-        changes_of(arguments),
+        "" if arguments.modality == "auto" else arguments.modality,
     )
-    segmenter = load_segmenter(*dataclasses.astuple(choice))
+    segmenter = open_choice(choice)
     kept = CaseTask(choice, paths[0], names[0], arguments.output, options, arguments.resume, not arguments.no_paths)
     cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
     failures = []
@@ -113,15 +92,27 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class SegmenterChoice:
-    """The arguments of `load_segmenter`, as a worker on another machine gets them."""
+    """Which segmenter to open, as a worker on another machine gets it; see `api.open_segmenter`."""
 
     bank: Path
-    preset: str | None
     model: str | None
     checkpoint: Path | None
+    preset: str | None
     device: str
     modality: str
-    changes: str
+
+
+@functools.cache
+def open_choice(choice: SegmenterChoice) -> Segmenter:
+    """Open a bank and its model, once in each process."""
+    from ..api import open_model, open_segmenter
+    from ..bank import read_manifest
+
+    model: Any = choice.model
+    if choice.checkpoint:
+        name = choice.model or read_manifest(choice.bank).draft.model_name
+        model = open_model(name, choice.checkpoint, choice.device)
+    return open_segmenter(choice.bank, model, choice.preset, choice.device, choice.modality)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,12 +130,7 @@ class CaseTask:
 
 def run_case_task(task: CaseTask) -> Record:
     """Segment one input on a worker, which loads bank and model once."""
-    return segment_case(_worker_segmenter(task.choice), task, no_progress)
-
-
-@functools.cache
-def _worker_segmenter(choice: SegmenterChoice) -> Segmenter:
-    return load_segmenter(*dataclasses.astuple(choice))
+    return segment_case(open_choice(task.choice), task, no_progress)
 
 
 def _segment_cases(
@@ -222,6 +208,14 @@ def changes_of(arguments: argparse.Namespace) -> str:
     return ",".join([*changes, *([] if arguments.contrast == "none" else [f"contrast={arguments.contrast}"])])
 
 
+def _preset_of(arguments: argparse.Namespace) -> str | None:
+    """Return the preset with what the options change in it; without a name the bank's own is meant."""
+    if not (changes := changes_of(arguments)):
+        return str(arguments.preset) if arguments.preset else None
+    preset = arguments.preset or ""
+    return f"{preset}{',' if ':' in preset else ':'}{changes}"
+
+
 def segment_options(arguments: argparse.Namespace) -> SegmentOptions:
     """Return the options of a run.
 
@@ -244,55 +238,6 @@ def segment_options(arguments: argparse.Namespace) -> SegmentOptions:
         sensitivity=arguments.sensitivity,
         min_volume_ml=arguments.min_lesion_ml,
     )
-
-
-def load_segmenter(
-    bank_path: Path,
-    preset_name: str | None = None,
-    model_name: str | None = None,
-    checkpoint: Path | None = None,
-    device: str = "auto",
-    modality: str = "auto",
-    changes: str = "",
-) -> Segmenter:
-    """Open a bank and the model it was built with; `changes` as in `config.changed`.
-
-    Raises:
-        UsageError: a change does not fit the preset.
-        BankError, BankMismatchError: the bank is damaged or was built with something else.
-        CheckpointError: the model cannot be loaded.
-    """
-    from ..bank import MemoryBank
-    from ..config import Config, changed, preset
-    from ..method import Preprocessing, Segmenter
-    from ..sam import load_model
-
-    bank = MemoryBank.load(bank_path, device=device)
-    draft = bank.manifest.draft
-    config = changed(preset(preset_name) if preset_name else Config.from_dict(draft.config), changes)
-    model = load_model(model_name or draft.model_name, checkpoint, device)
-    bank.check_fits(config.to_dict(), model.name, model.digest)
-    if config.calibrated and not bank.calibration:
-        raise UsageError(
-            f"{bank_path} has no calibration on normal slices, which the preset {config.preset} needs; "
-            f"build the bank with --preset {config.preset}, or segment with --preset {draft.preset}"
-        )
-    preprocessing = Preprocessing.from_dict(draft.preprocessing)
-    if modality != "auto":
-        preprocessing = dataclasses.replace(preprocessing, modality=modality)
-    return Segmenter(model, bank, config, preprocessing, bank_words(bank_path, bank.manifest))
-
-
-def bank_words(path: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return what a record says about its bank."""
-    return {
-        "name": path.resolve().name,
-        "manifest_sha256": hashlib.sha256((path / "manifest.json").read_bytes()).hexdigest(),
-        "modality": manifest.draft.modality,
-        "anatomy": manifest.draft.anatomy,
-        "n_slices": manifest.n_slices,
-        "n_volumes": len(manifest.sources),
-    }
 
 
 def _tell(row: dict[str, Any], as_json: bool) -> None:

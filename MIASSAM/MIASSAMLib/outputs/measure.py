@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -11,7 +11,9 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import cdist
 
 from ..arrays import AnyArray, BoolArray, DoubleArray
-from ..method import CaseResult
+
+if TYPE_CHECKING:
+    from ..method import CaseResult
 
 _EDGES = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
 """From a pixel's center to the middles of its edges, where the outline of a mask runs."""

@@ -10,13 +10,15 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__
-from ..method import CaseResult, Finding, SliceResult
 from .measure import measure_lesions
+
+if TYPE_CHECKING:
+    from ..method import CaseResult, Finding, SliceResult
 
 RESEARCH_USE = "Research use only; not a medical device."
 Row = dict[str, Any]
@@ -175,7 +177,7 @@ def size_words(ml: float | None) -> str:
     """Return a volume in words: ml, or mm3 where ml would be all zeros."""
     if ml is None:
         return "volume unknown (no pixel size)"
-    return f"{ml:.0f} ml" if ml >= 100 else f"{ml:.3g} ml" if ml >= 0.01 else f"{1000 * ml:.3g} mm3"
+    return f"{ml:.0f} ml" if ml >= 100 else f"{ml:.3g} ml" if ml >= 0.01 or not ml else f"{1000 * ml:.3g} mm3"
 
 
 def as_plain(value: Any) -> Any:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..files import atomic_path
-from ..method import CaseResult, SliceResult
 from .record import RESEARCH_USE, area_words, found_words
 from .tile import HeatScale, draw_tile, font, heat_rgb, round_length, tile_size
+
+if TYPE_CHECKING:
+    from ..method import CaseResult, SliceResult
 
 _FEW_TILES, _MOST_TILES = 12, 24
 _BOX, _BIG_BOX = (250, 250), (420, 420)

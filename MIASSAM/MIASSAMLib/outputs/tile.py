@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from ..arrays import AnyArray, ByteArray, FloatArray
-from ..method import CaseResult, SliceResult
 
 _START, _TURNS, _HUE = 0.04, 0.46, 1.9
 _DARKEST, _LIGHTEST = 0.10, 0.92
@@ -27,6 +26,9 @@ LESION_COLORS: tuple[tuple[int, int, int], ...] = (
     (130, 160, 255),
     (255, 255, 255),
 )
+
+if TYPE_CHECKING:
+    from ..method import CaseResult, SliceResult
 """Outlines: hues the heat table does not use."""
 EDGE_LETTERS = {
     "axial": ("R", "L", "A", "P"),

@@ -6,22 +6,25 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..files import write_text
-from ..method import CaseResult
+from ..files import check_output_dir, write_text
 from ..volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation
 from .html_report import write_html_report
 from .record import case_record, case_row, lesion_names, lesion_rows, point_label, slice_rows, without_paths
 from .sheet import draw_case_sheet
 from .tables import run_tables
 
-CASE_FILES = (".seg.nrrd", "_anomaly.nii.gz", "_cog.mrk.json", ".json", ".png")
-"""What follows the case's name in the names of its files."""
+if TYPE_CHECKING:
+    from ..method import CaseResult
 
 
-def write_case(output: Path, result: CaseResult, source_sha256: str = "", show_paths: bool = True) -> dict[str, Any]:
+def write_case(
+    output: Path | str, result: CaseResult, source_sha256: str = "", show_paths: bool = True
+) -> dict[str, Any]:
     """Write X.seg.nrrd, X_anomaly.nii.gz, X_cog.mrk.json, X.png and, last, X.json; return the case's record.
+
+    output: a folder, made if need be.
 
     show_paths: False names the input without its folder.
 
@@ -29,7 +32,7 @@ def write_case(output: Path, result: CaseResult, source_sha256: str = "", show_p
         UsageError: a file cannot be written.
     """
     volume = result.prepared.volume
-    base = output / volume.name
+    base = check_output_dir(output) / volume.name
     write_segmentation(f"{base}.seg.nrrd", result.labels_kji, volume, lesion_names(result.n_lesions))
     write_heat_map(f"{base}_anomaly.nii.gz", result.heat_kji, volume)
     write_markups(f"{base}_cog.mrk.json", cog_points(result))
