@@ -11,10 +11,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..files import reason
-from ..protocols import Progress, no_progress
+
+if TYPE_CHECKING:
+    from ..protocols import Progress
 
 LOGGER = logging.getLogger("miassam")
 _EVERY_S = 10.0
@@ -25,7 +28,7 @@ _EVERY_S = 10.0
 def terminal_progress(enabled: bool = True) -> Iterator[Progress]:
     """Give a progress callback that tells stage, done / total and time left on stderr."""
     if not enabled:
-        yield no_progress
+        yield lambda stage, done, total: None
     elif not sys.stderr.isatty():
         yield PlainLines()
     else:
