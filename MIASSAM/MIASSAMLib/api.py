@@ -64,7 +64,7 @@ def open_segmenter(
     if opened is None:
         return Segmenter(model, None, config, preprocessing)
     opened.check_fits(config.to_dict(), model.name, model.digest)
-    if config.calibrated and not opened.calibration:
+    if config.is_calibrated and not opened.calibration:
         raise UsageError(
             f"the bank has no calibration on normal slices, which the preset {config.preset} needs; build it with "
             f"--preset {config.preset}, or segment with --preset {opened.manifest.draft.preset}"

@@ -9,8 +9,7 @@ from typing import Any, TypeAlias
 
 from ..arrays import AnyArray
 from ..errors import Cancelled, MiassamError
-from .channel import Channel
-from .exchange import load_array, save_array
+from .channel import Channel, load_array, save_array
 
 Verb: TypeAlias = "Callable[[Mapping[str, Any], 'Call'], dict[str, Any]]"
 """A verb takes its arguments and the call, and returns JSON-able data."""
