@@ -40,7 +40,7 @@ def make_case(
         if k in lesion_on:
             labels[k, 10:20, 30:40], heat[k, 10:20, 30:40] = 1, 8
             mask = labels[k] > 0
-            findings = (Finding(mask, (34.5, 14.5), (0, 0), "3", "cog", 0.8, 100.0, (1, 2, 3), (0.5, 0.6, 0.7), 8.0),)
+            findings = (Finding(mask, (34.5, 14.5), "3", "cog", 0.8, 100.0, (1, 2, 3), (0.5, 0.6, 0.7), 8.0),)
         slices.append(SliceResult(k, float(heat[k].max()) + k / 100, 0.01, findings))
     run = {"preset": "refined", "model": {"name": "embedded"}}
     return CaseResult(prepared, tuple(slices), heat, labels, "standard deviations above normal", run)
