@@ -52,7 +52,7 @@ def done(house, tmp_path_factory) -> Path:
 
 
 def test_every_output_of_the_design_is_written_and_nothing_else(done):
-    names = {f"ill{end}" for end in ENDINGS} | {"report.html", "cases.csv"}
+    names = {f"ill{end}" for end in ENDINGS} | {"report.html", "cases.csv", "lesions.csv", "slices.csv"}
     assert {path.name for path in done.iterdir()} == names
     assert all(path.stat().st_size > 200 for path in done.iterdir())
 
@@ -85,7 +85,7 @@ def test_record_tells_config_model_bank_scores_areas_and_times(done):
     assert record["model"]["device"] and record["timings_s"] and len(record["slices"]) == 3
     finding = next(finding for item in record["slices"] for finding in item["findings"])
     assert finding["area_mm2"] > 0 and len(finding["masks_area_mm2"]) == 3
-    assert 0 <= finding["predicted_iou"] <= 1.2
+    assert 0 <= finding["predicted_iou"] <= 1.2 and finding["score"] > 0
     assert all(np.isfinite(item["image_score"]) for item in record["slices"])
 
 
@@ -153,7 +153,7 @@ def test_constant_volume_gives_an_empty_segmentation_that_says_why(house, tmp_pa
 
 def test_output_that_cannot_be_written_is_found_before_the_work(house, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("x")
-    monkeypatch.setattr("MIASSAMLib.cli.segment.load_segmenter", lambda *_: pytest.fail("the work had begun"))
+    monkeypatch.setattr("MIASSAMLib.cli.segment.open_choice", lambda *_: pytest.fail("the work had begun"))
     assert segment(house, tmp_path / "file" / "out", house.path) == 2
     assert "cannot be written" in capsys.readouterr().err
 
@@ -171,9 +171,11 @@ def test_output_never_overwrites_an_input(house, tmp_path, capsys):
 
 
 def test_no_slice_selected_is_refused_with_the_slices_there_are(house, tmp_path, capsys):
-    assert segment(house, tmp_path, house.path, options=("--slices", "40:50")) in (1, 2)
+    assert segment(house, tmp_path, house.path, options=("--slices", "40:50")) == 2
     said = capsys.readouterr()
     assert "this volume has slices 0:3" in said.err + said.out
+    assert segment(house, tmp_path, house.path, options=("--slices", "2:2")) == 2
+    assert "selects nothing" in capsys.readouterr().err
 
 
 def test_volume_of_another_modality_than_the_bank_is_refused(house, tmp_path, capsys):
@@ -194,7 +196,7 @@ def test_bank_of_two_modalities_is_refused(house, tmp_path, capsys):
     ct = make_phantom("liver", 1, 0, Grid.centered((2, 60, 60), (5.0, 5, 40)))
     path = write_volume(tmp_path / "abdomen.nii.gz", ct.volume)
     assert main(["bank", "build", str(house.path), str(path), "--output", str(tmp_path / "x.bank")]) == 1
-    assert "abdomen.nii.gz looks like CT but ill.nrrd like MRI" in capsys.readouterr().err
+    assert "abdomen looks like CT but the first volume like MRI" in capsys.readouterr().err
 
 
 def test_bank_names_its_sources_with_digests(house):

@@ -91,6 +91,7 @@ def test_one_question_names_packages_and_size(flow, pip):
     assert [requirement.split("=")[0].rstrip(">") for requirement, _ in pip] == [
         "segment-anything",
         "platformdirs",
+        "jinja2",
         "faiss-cpu",
     ]
     assert all(constraints for _, constraints in pip), "numpy and SimpleITK are held"
@@ -157,7 +158,7 @@ def test_constraints_hold_what_slicer_brings():
 def test_the_requirements_file_never_names_torch():
     from MIASSAMSlicerLib import dependencies
 
-    assert [each.name for each in dependencies._fileRequirements()] == ["segment-anything", "platformdirs"]
+    assert [each.name for each in dependencies._fileRequirements()] == ["segment-anything", "platformdirs", "jinja2"]
 
 
 def test_everything_here_is_installed_without_importing_it():

@@ -144,13 +144,3 @@ def test_deleting_models_frees_their_folder(tmp_path, monkeypatch):
     assert [each["name"] for each in list_models({}, None)["models"] if each["is_here"]] == ["embedded", "vit_b"]
     assert remove_models({}, None) == {"removed": ["vit_b"], "freed_bytes": 1000}
     assert not path.exists()
-
-
-def test_a_score_of_slices_stands_in_where_parts_have_none():
-    """The paper's presets score slices; the panel ranks parts."""
-    from MIASSAMLib.method import SliceResult
-    from MIASSAMLib.worker.answers import _ranked
-
-    result = SliceResult(3, 42.5)
-    assert _ranked({"score": 0.0, "lesion": 1}, result)["score"] == 42.5
-    assert _ranked({"score": 9.0, "lesion": 1}, result)["score"] == 9.0

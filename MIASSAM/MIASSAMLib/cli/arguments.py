@@ -15,19 +15,19 @@ MODALITIES = ("auto", "mri", "ct", "oct")
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = "embedded") -> None:
     """Add --model, --checkpoint and --device."""
+    add = parser.add_argument
     names = ", ".join(MODEL_NAMES)
-    parser.add_argument("--model", default=default, metavar="NAME", help=f"{names}; see `miassam models list`")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    add("--model", default=default, metavar="NAME", help=f"{names}; see `miassam models list`")
+    add("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 
 
 def add_preprocessing_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --axis, --window and --modality."""
-    parser.add_argument("--axis", default="auto", help="auto, axial, coronal, sagittal, i, j or k")
-    parser.add_argument(
-        "--window", nargs="+", default=["auto"], metavar="W", help="a window's name, or LO HI in the volume's units"
-    )
-    parser.add_argument("--modality", default="auto", choices=MODALITIES)
+    add = parser.add_argument
+    add("--axis", default="auto", help="auto, axial, coronal, sagittal, i, j or k")
+    add("--window", nargs="+", default=["auto"], metavar="W", help="a window's name, or LO HI in the volume's units")
+    add("--modality", default="auto", choices=MODALITIES)
 
 
 def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "refined") -> None:
@@ -36,6 +36,11 @@ def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "
     parser.add_argument(
         "--preset", default=default, type=preset_name, metavar="NAME", help=f"{names}; changes as in refined:zoom=off"
     )
+
+
+def add_log_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --log."""
+    parser.add_argument("--log", type=Path, metavar="FILE", help="append what is said to this file, with times")
 
 
 def preset_name(text: str) -> str:
@@ -75,6 +80,9 @@ def parse_slices(text: str | None) -> tuple[int, int] | None:
         return None
     first, colon, last = text.partition(":")
     try:
-        return int(first or 0), int(last) if last else 10**9 if colon else int(first) + 1
+        start, stop = int(first or 0), int(last) if last else 10**9 if colon else int(first) + 1
     except ValueError:
         raise UsageError(f"--slices got '{text}'; give a range A:B such as 40:80, B not included") from None
+    if not 0 <= start < stop:
+        raise UsageError(f"--slices {text} selects nothing; give a range A:B with 0 <= A < B, B not included")
+    return start, stop

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, UsageError
 from .arguments import (
+    add_log_argument,
     add_model_arguments,
     add_preprocessing_arguments,
     add_preset_argument,
@@ -21,11 +21,9 @@ from .arguments import (
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
-    from ..arrays import AnyArray
     from ..config import Config
     from ..method import BuildSource, Preprocessing, SourceEncoder
     from ..protocols import SamModel
-    from ..volume import Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("banks", nargs="+", type=Path, metavar="A.bank")
-    parser.add_argument("--output", required=True, type=Path, metavar="NAME.bank")
+    add = parser.add_argument
+    add("banks", nargs="+", type=Path, metavar="A.bank")
+    add("--output", required=True, type=Path, metavar="NAME.bank")
     parser.set_defaults(run=run_merge)
 
 
@@ -58,78 +57,47 @@ def run_merge(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Reached only when a subcommand forgot to name its own function."""
-    raise UsageError("name a bank command: build, info or verify")
-
-
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these"
-    )
-    parser.add_argument("--output", required=True, type=Path, metavar="NAME.bank")
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
+    add("--output", required=True, type=Path, metavar="NAME.bank")
     add_preset_argument(parser)
     add_model_arguments(parser)
     add_preprocessing_arguments(parser)
-    parser.add_argument(
-        "--exclude-mask",
-        nargs="+",
-        type=Path,
-        metavar="MASK",
-        help="labels of what is not normal, one for each input, in order",
-    )
-    parser.add_argument(
-        "--masks-suffix", metavar="SUFFIX", help="labels lie beside the inputs: NAME + SUFFIX, such as _label"
-    )
-    parser.add_argument(
-        "--per-position",
-        choices=("off", "auto", "on"),
-        help="calibrate each place by itself: never, where that predicts normal volumes better, or always",
-    )
-    parser.add_argument("--anatomy", default="", help="words for the manifest, such as 'brain FLAIR axial'")
-    parser.add_argument("--overwrite", action="store_true", help="replace a bank of this name")
-    parser.add_argument("--append", action="store_true", help="add these volumes to the bank that is there")
-    _add_storage(parser)
-    parser.add_argument(
-        "--dask", metavar="ADDRESS", help="one task per volume on a Dask cluster, or local[:N]; see docs/cluster.md"
-    )
-    parser.add_argument("--json", action="store_true", help="print the manifest's summary as JSON")
+    add("--exclude-mask", nargs="+", type=Path, metavar="MASK", help="labels of what is not normal, one per input")
+    add("--masks-suffix", metavar="SUFFIX", help="labels lie beside the inputs: NAME + SUFFIX, such as _label")
+    words = "calibrate each place by itself: never, where that predicts normal volumes better, or always"
+    add("--per-position", choices=("off", "auto", "on"), help=words)
+    add("--anatomy", default="", help="words for the manifest, such as 'brain FLAIR axial'")
+    add("--overwrite", action="store_true", help="replace a bank of this name")
+    add("--append", action="store_true", help="add these volumes to the bank that is there")
+    choices: tuple[str, ...] = ("auto", "none", "half", "compressed")
+    add("--compress", default="auto", choices=choices, help="how patches are stored")
+    add("--coreset-ratio", type=float, default=1.0, metavar="R", help="keep this part of the patches")
+    choices = ("greedy", "random", "stratified")
+    words = "greedy covers all that was seen; random and stratified (by place in the slice) take no time"
+    add("--coreset", default="greedy", choices=choices, help=words)
+    add("--dask", metavar="ADDRESS", help="a Dask cluster, or local[:N]; see docs/cluster.md")
+    add_log_argument(parser)
+    add("--json", action="store_true", help="print the manifest's summary as JSON")
     parser.set_defaults(run=run_build)
-
-
-def _add_storage(parser: argparse.ArgumentParser) -> None:
-    """Add what decides which patches are kept, and how."""
-    parser.add_argument(
-        "--compress", default="auto", choices=("auto", "none", "half", "compressed"), help="how patches are stored"
-    )
-    parser.add_argument(
-        "--coreset-ratio",
-        type=float,
-        default=1.0,
-        metavar="R",
-        help="keep this part of the patches",
-    )
-    parser.add_argument(
-        "--coreset",
-        default="greedy",
-        choices=("greedy", "random", "stratified"),
-        help="how: greedy covers all that was seen, random and stratified (by place in the slice) take no time",
-    )
 
 
 def run_build(arguments: argparse.Namespace) -> int:
     """Build a bank."""
     from ..bank import check_free
-    from ..bank.coreset import Choice
+    from ..bank.coreset import Choice, n_kept
     from ..config import changed, preset
-    from ..method import BuildOptions, Preprocessing, build_bank
+    from ..method import BuildOptions, PreparedVolume, Preprocessing, build_bank
     from ..sam import load_model
 
     check_free(arguments.output, arguments.overwrite or arguments.append)
     modality = "" if arguments.modality == "auto" else arguments.modality
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
+    n_kept(1, arguments.coreset_ratio)
     sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)
-    modality = modality or sources[0].load()[0].modality
+    first = PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
+    modality = first.volume.modality
     model = load_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
@@ -169,19 +137,13 @@ def build_sources(
         InputError: an input or label is missing.
         UsageError: there are not as many labels as inputs.
     """
-    from ..method import BuildSource
-    from ..volume_io import case_names, find_inputs, source_digest
+    from ..api import normal_sources
+    from ..volume_io import case_names, find_inputs
 
     found = find_inputs(inputs)
     if suffix:
         found = [path for path in found if not _stem(path).endswith(suffix)]
-    labels = _pair_labels(found, masks, suffix)
-    names = case_names(found)
-    load = functools.partial(load_normal, modality=modality, first=found[0])
-    return [
-        BuildSource(name, functools.partial(load, path, label), source_digest(path))
-        for name, path, label in zip(names, found, labels, strict=True)
-    ]
+    return normal_sources(found, _pair_labels(found, masks, suffix), modality, case_names(found))
 
 
 def _pair_labels(found: list[Path], masks: list[Path] | None, suffix: str | None) -> list[Path | None]:
@@ -190,12 +152,7 @@ def _pair_labels(found: list[Path], masks: list[Path] | None, suffix: str | None
     if masks:
         from ..volume_io import find_inputs
 
-        labels = find_inputs(masks)
-        if len(labels) != len(found):
-            raise UsageError(
-                f"{len(labels)} exclusion masks came for {len(found)} inputs; give one for each, in order"
-            )
-        return list(labels)
+        return list(find_inputs(masks))
     if suffix:
         return [_beside(path, suffix) for path in found]
     return [None] * len(found)
@@ -213,32 +170,6 @@ def _stem(path: Path) -> str:
     from ..volume_io import case_name
 
     return case_name(path) if not path.is_dir() else path.name
-
-
-def load_normal(path: Path, label: Path | None, modality: str, first: Path) -> tuple[Volume, AnyArray | None]:
-    """Read one volume of a bank and its label; without a told modality it must be the first volume's.
-
-    Raises:
-        InputError: unreadable, or of another modality than the first volume.
-    """
-    from ..volume_io import read_label, read_volume
-
-    volume = read_volume(path)
-    if modality:
-        volume = dataclasses.replace(volume, modality=modality)
-    elif path != first and volume.modality != (expected := _modality_of(first)):
-        raise InputError(
-            f"{path.name} looks like {volume.modality.upper()} but {first.name} like {expected.upper()}; "
-            "build one bank for each modality, or name the right one with --modality"
-        )
-    return volume, None if label is None else read_label(label, volume)
-
-
-@functools.cache
-def _modality_of(path: Path) -> str:
-    from ..volume_io import read_volume
-
-    return read_volume(path).modality
 
 
 def run_info(arguments: argparse.Namespace) -> int:

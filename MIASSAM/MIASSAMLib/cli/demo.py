@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import add_log_argument
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
-    from ..method import BuildSource, CaseResult, Segmenter
+    from ..method import CaseResult, Segmenter
     from ..phantoms import Phantom
-    from ..protocols import Progress
+    from ..protocols import Progress, SamModel
 
 N_NORMAL = 5
 """Normal phantoms of each kind that make its bank."""
@@ -29,6 +30,8 @@ class DemoCase:
     geometry: str = "axial"
 
 
+OWN_COLUMNS = ("dice", "true_lesions", "found_lesions", "cog_in_lesion", "geometry")
+"""Columns of the demo's `cases.csv` beside those of every run."""
 CASES = (
     DemoCase("brain", 101, 1),
     DemoCase("brain", 102, 3, "oblique"),
@@ -47,11 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--kind", action="append", choices=("brain", "liver", "retina"), help="only this kind")
+    add_log_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make phantoms, build banks, segment, measure and say where everything is."""
-    from ..outputs import write_run
+    from ..files import write_text
+    from ..outputs import RunWriter, case_row
     from ..sam import load_model
     from ..volume_io import check_output_dir
 
@@ -59,46 +64,42 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model("embedded", device=arguments.device)
     kinds = arguments.kind or ["brain", "liver", "retina"]
     rows: list[dict[str, Any]] = []
-    with terminal_progress() as progress:
+    words = {"demo": "procedural phantoms with known truth", "model": model.name}
+    with RunWriter(output, words, OWN_COLUMNS) as writer, terminal_progress() as progress:
         for kind in kinds:
             say(f"{kind}: building a bank from {N_NORMAL} normal phantoms ...")
             segmenter = _segmenter(kind, output, model, progress)
             for case in (case for case in CASES if case.kind == kind):
-                rows.append(_run_case(case, segmenter, output, progress))
+                record, measured = _run_case(case, segmenter, output, progress)
+                summary = f"{case_row(record)['summary']}; {_words(measured)}"
+                rows.append(writer.add(record, {**measured, "geometry": case.geometry, "summary": summary}))
                 say(f"  {rows[-1]['case']}: {rows[-1]['summary']}")
-    write_run(output, rows, {"demo": "procedural phantoms with known truth", "model": model.name})
-    (output / "demo.json").write_text(json.dumps({"cases": rows}, indent=1), encoding="utf-8")
+    write_text(output / "demo.json", json.dumps({"cases": rows}, indent=1))
     _conclude(rows, output)
     return 0
 
 
-def _normal_source(kind: str, seed: int) -> BuildSource:
-    """Return a normal phantom, made when its turn comes."""
-    from ..method import BuildSource
-    from ..phantoms import make_phantom
-
-    return BuildSource(f"{kind}_normal_{seed:03d}", lambda: (make_phantom(kind, seed).volume, None))
-
-
-def _segmenter(kind: str, output: Path, model: Any, progress: Progress) -> Segmenter:
+def _segmenter(kind: str, output: Path, model: SamModel, progress: Progress) -> Segmenter:
     """Build (or reuse) the bank of a kind and return its segmenter."""
-    from ..bank import MemoryBank
+    from ..api import normal_sources, open_segmenter
     from ..config import preset
     from ..errors import BankError
-    from ..method import BuildOptions, Preprocessing, Segmenter, build_bank
+    from ..method import BuildOptions, build_bank
+    from ..phantoms import make_phantom
 
-    path, config = output / f"{kind}.bank", preset("refined")
+    path = output / f"{kind}.bank"
     try:
-        bank = MemoryBank.load(path)
-        bank.check_fits(config.to_dict(), model.name, model.digest)
+        return open_segmenter(path, model, "refined")
     except BankError:
-        sources = [_normal_source(kind, seed) for seed in range(N_NORMAL)]
+        sources = normal_sources([make_phantom(kind, seed).volume for seed in range(N_NORMAL)], [None] * N_NORMAL)
         options = BuildOptions(anatomy=f"{kind} phantom", overwrite=path.exists())
-        bank = build_bank(path, sources, model, config, options, progress)
-    return Segmenter(model, bank, config, Preprocessing())
+        build_bank(path, sources, model, preset("refined"), options, progress)
+    return open_segmenter(path, model, "refined")
 
 
-def _run_case(case: DemoCase, segmenter: Segmenter, output: Path, progress: Progress) -> dict[str, Any]:
+def _run_case(
+    case: DemoCase, segmenter: Segmenter, output: Path, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
     from ..outputs import write_case
     from ..phantoms import default_grid, make_phantom, vary
     from ..volume_io import write_volume
@@ -107,9 +108,7 @@ def _run_case(case: DemoCase, segmenter: Segmenter, output: Path, progress: Prog
     phantom = make_phantom(case.kind, case.seed, case.n_lesions, grid)
     write_volume(output / f"{phantom.volume.name}.nii.gz", phantom.volume)
     result = segmenter.segment(phantom.volume, progress=progress)
-    row = write_case(output, result)
-    measured = measure_case(phantom, result)
-    return {**row, **measured, "geometry": case.geometry, "summary": f"{row['summary']}; {_words(measured)}"}
+    return write_case(output, result), measure_case(phantom, result)
 
 
 def measure_case(phantom: Phantom, result: CaseResult) -> dict[str, Any]:

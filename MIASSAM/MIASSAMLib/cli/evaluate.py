@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import PRESETS
-from .arguments import add_model_arguments, add_preprocessing_arguments, parse_window, preset_name
+from .arguments import add_log_argument, add_model_arguments, add_preprocessing_arguments, parse_window, preset_name
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
@@ -21,39 +21,28 @@ _MASKS = ("1", "2", "3", "auto")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam evaluate`."""
+    add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--bmad", type=Path, metavar="ROOT", help="folder of BMAD, or of one of its data sets")
     source.add_argument("--cases", type=Path, metavar="CSV", help="your cases: case,image,mask,group,split,region")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is resumed")
-    parser.add_argument(
-        "--leave-one-group-out",
-        action="store_true",
-        help="test each group on a bank of the others' lesion-free slices",
-    )
-    parser.add_argument(
-        "--preset",
-        nargs="+",
-        type=lambda text: text if text == "none" else preset_name(text),
-        default=list(PRESETS),
-        metavar="NAME",
-        help=f"rows: {', '.join(PRESETS)}, or one with changes as refined:zoom=off,mask=3; none = brightness alone",
-    )
+    add("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is resumed")
+    words = "test each group on a bank of the others' lesion-free slices"
+    add("--leave-one-group-out", action="store_true", help=words)
+    words = f"rows: {', '.join(PRESETS)}, or one with changes as refined:zoom=off,mask=3; none = brightness alone"
+    add("--preset", nargs="+", type=_row_name, default=list(PRESETS), metavar="NAME", help=words)
     for name, choices in (("prompt", _PROMPTS), ("mask", _MASKS)):
-        parser.add_argument(f"--{name}", nargs="+", choices=choices, default=choices, help="rows; default all")
+        add(f"--{name}", nargs="+", choices=choices, default=choices, help="rows; default all")
     add_model_arguments(parser)
-    words = "presets to run without any bank as well"
-    parser.add_argument("--no-bank", nargs="+", default=[], type=preset_name, metavar="NAME", help=words)
     add_preprocessing_arguments(parser)
-    parser.add_argument(
-        "--binarize", choices=(">0", "==255"), default=">0", help="which mask pixels of BMAD are anomalous"
-    )
-    parser.add_argument(
-        "--bank-step", type=int, default=1, metavar="N", help="only every Nth normal slice of a volume makes the bank"
-    )
-    parser.add_argument("--tables", type=Path, metavar="FILE", help="write the tables to this file as well")
-    parser.add_argument(
-        "--cache-gb", type=float, default=20.0, metavar="GB", help="disk for embeddings while it runs (default 20)"
-    )
+    add("--binarize", choices=(">0", "==255"), default=">0", help="which mask pixels of BMAD are anomalous")
+    add("--bank-step", type=int, default=1, metavar="N", help="only every Nth normal slice of a volume makes the bank")
+    add_log_argument(parser)
+    add("--tables", type=Path, metavar="FILE", help="write the tables to this file as well")
+    add("--cache-gb", type=float, default=20.0, metavar="GB", help="disk for embeddings while it runs (default 20)")
+
+
+def _row_name(text: str) -> str:
+    return text if text == "none" else preset_name(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -90,7 +79,6 @@ def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
         prompts=tuple(arguments.prompt),
         masks=tuple(arguments.mask),
         model=arguments.model,
-        no_bank=tuple(arguments.no_bank),
         checkpoint=arguments.checkpoint,
         device=arguments.device,
         binarize=arguments.binarize,

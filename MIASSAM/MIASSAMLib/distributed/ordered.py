@@ -1,10 +1,18 @@
-"""Run one task per item on a cluster and take the results in order, a few at a time."""
+"""Run one task per item, on a cluster or on processes of this machine, and take the results in order."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from ..errors import MiassamError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,3 +51,51 @@ _END: Any = object()
 
 def _n_workers(client: Any) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+@contextlib.contextmanager
+def map_on_processes(
+    n_processes: int, task: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Iterator[Result]]:
+    """Give task(item) for every item, in order, from new processes that share this machine's processors.
+
+    The processes end with the block: at once when it is left by an error or an interrupt.
+
+    Raises:
+        MiassamError: a process died.
+    """
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        with _threads_each(n_processes):
+            results = pool.map(task, items)
+        yield results
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise MiassamError(
+                "a process that segments died, most likely for want of memory; what was finished is kept: "
+                "go on with --resume and fewer --jobs"
+            ) from error
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl+C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _threads_each(n_processes: int) -> Iterator[None]:
+    """Let processes started inside use their share of the processors, unless the user has set it."""
+    names = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name not in os.environ]
+    os.environ |= {name: str(max((os.cpu_count() or 1) // n_processes, 1)) for name in names}
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]

@@ -13,8 +13,6 @@ from .cases import DataSet, read_cases
 
 PROMPTS: tuple[PromptKind, ...] = ("cog", "max", "box")
 MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
-NO_BANK = ", no bank"
-"""Ends the name of a preset that is measured without a bank."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,6 @@ class EvaluateOptions:
         bmad, cases: folder of BMAD, or a cases.csv; exactly one of them.
         leave_one_group_out: test each group on a bank of the others' lesion-free slices.
         presets, prompts, masks: rows wanted, all combinations; no preset leaves brightness alone.
-        no_bank: presets measured without any bank as well.
         model, checkpoint, device: as for `load_model`.
         binarize: which mask pixels of BMAD are anomalous.
         preprocessing: how slices are cut and scaled; BMAD fixes its own window.
@@ -52,7 +49,6 @@ class EvaluateOptions:
     presets: tuple[str, ...] = tuple(PRESETS)
     prompts: tuple[PromptKind, ...] = PROMPTS
     masks: tuple[MaskChoice, ...] = MASKS
-    no_bank: tuple[str, ...] = ()
     model: str = "embedded"
     checkpoint: Path | None = None
     device: str = "auto"
@@ -73,9 +69,8 @@ class EvaluateOptions:
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """Presets with a bank, then presets without one."""
-        with_bank = [Way(name, preset(name)) for name in self.presets]
-        return (*with_bank, *(Way(name + NO_BANK, preset(name), False) for name in self.no_bank))
+        """The presets to be measured."""
+        return tuple(Way(name, preset(name)) for name in self.presets)
 
     def data_sets(self) -> list[DataSet]:
         """Find the cases.

@@ -7,7 +7,6 @@ from typing import Any
 
 from ..config import preset
 from .counting import FOUND_SHARE, MIN_LESION_PX
-from .options import NO_BANK
 from .pooling import LARGE_PX, NORMAL_QUANTILE
 from .ranking import FPR_LIMIT
 from .rows import CEILING, SIMPLE_MAPS, simple_row
@@ -135,7 +134,7 @@ def _in_short(rows: list[Row]) -> list[str]:
 
 
 def _is_default(row: Row) -> bool:
-    config = preset(row["preset"].removesuffix(NO_BANK))
+    config = preset(row["preset"])
     return bool((row["prompt"], row["mask"]) == (config.prompt, config.mask))
 
 

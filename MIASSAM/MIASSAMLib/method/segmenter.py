@@ -121,6 +121,7 @@ class Segmenter:
             "preprocessing": self.preprocessing.to_dict(),
             "prompt": options.prompt or self.config.prompt,
             "mask": options.mask or self.config.mask,
+            "slices": list(options.slices) if options.slices else None,
             "all_slices": options.all_slices,
             "sensitivity": options.sensitivity,
             "min_volume_ml": options.min_volume_ml,

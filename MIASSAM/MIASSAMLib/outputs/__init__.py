@@ -1,21 +1,22 @@
 """All files of a case and of a run, from a case result: for programs and for people."""
 
-from .html_report import write_html_report
-from .record import case_record, case_row, point_label
-from .sheet import NOTICE, case_sheet, draw_case_sheet
-from .table import write_cases_csv
-from .write import CASE_FILES, write_case, write_run
+from .html_report import CASE_FILES, render_page
+from .record import case_record, case_row, failed_record, lesion_rows, run_digest, slice_rows, without_paths
+from .sheet import draw_case_sheet
+from .write import RunWriter, write_case, write_record
 
 __all__ = [
     "CASE_FILES",
-    "NOTICE",
+    "RunWriter",
     "case_record",
     "case_row",
-    "case_sheet",
     "draw_case_sheet",
-    "point_label",
+    "failed_record",
+    "lesion_rows",
+    "render_page",
+    "run_digest",
+    "slice_rows",
+    "without_paths",
     "write_case",
-    "write_cases_csv",
-    "write_html_report",
-    "write_run",
+    "write_record",
 ]

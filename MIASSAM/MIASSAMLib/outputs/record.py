@@ -1,122 +1,210 @@
-"""A case as JSON-able data: what was found, where, with what, and how long it took."""
+"""A case as plain data: its record (`X.json`), and the rows of the run's tables that follow from the record alone.
+
+So whoever holds a record, here, in another process or from a file, writes the same rows.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__
-from ..method import CaseResult, Finding, SliceResult
+from .measure import measure_lesions
+
+if TYPE_CHECKING:
+    from ..method import CaseResult, Finding, SliceResult
 
 RESEARCH_USE = "Research use only; not a medical device."
+Row = dict[str, Any]
 
 
-def case_record(result: CaseResult) -> dict[str, Any]:
-    """Return everything `X.json` says (positions: voxel index i, j, k and RAS mm)."""
-    prepared = result.prepared
-    return {
-        "case": prepared.volume.name,
-        "source": prepared.volume.source,
+def case_record(result: CaseResult, source_sha256: str = "") -> dict[str, Any]:
+    """Return everything `X.json` says, in JSON's own types (positions: voxel index i, j, k and RAS mm).
+
+    Sizes in mm, mm2 and ml are None where the volume's voxel size is unknown.
+
+    source_sha256: digest of the input's file or files, "" when it came from memory.
+    """
+    prepared, run = result.prepared, dict(result.run)
+    volume = prepared.volume
+    is_known = volume.has_spacing
+    record = {
+        "case": volume.name,
+        "source": volume.source,
+        "source_sha256": source_sha256,
+        "status": "done",
         "notice": RESEARCH_USE,
         "code_version": __version__,
-        **result.run,
+        "run_sha256": run_digest(run),
+        **run,
         "volume": {
-            "shape_ijk": list(prepared.volume.shape_kji[::-1]),
-            "spacing_mm": [round(float(value), 6) for value in prepared.volume.spacing_mm],
-            "ijk_to_ras": prepared.volume.ijk_to_ras.tolist(),
-            "modality": prepared.volume.modality,
+            "shape_ijk": volume.shape_kji[::-1],
+            "spacing_mm": [round(float(value), 6) for value in volume.spacing_mm] if is_known else None,
+            "ijk_to_ras": volume.ijk_to_ras.tolist(),
+            "modality": volume.modality,
             "slice_axis": prepared.plane.axis_letter,
             "orientation": prepared.plane.orientation,
             "window": prepared.window.to_dict(),
         },
         "heat_map_unit": result.heat_unit,
         "is_normal": result.is_normal,
-        "lesions": [_lesion(result, number) for number in range(1, result.n_lesions + 1)],
+        "volume_ml": _digits(int((result.labels_kji > 0).sum()) * volume.voxel_ml) if is_known else None,
+        "lesions": [{key: _digits(value) for key, value in one.items()} for one in measure_lesions(result)],
         "slices": [_slice(result, item) for item in result.slices],
         "timings_s": {stage: round(seconds, 3) for stage, seconds in result.timings_s.items()},
-        "notes": list(result.notes),
+        "notes": result.notes,
     }
+    plain: dict[str, Any] = as_plain(record)
+    return plain
 
 
-def case_row(result: CaseResult) -> dict[str, Any]:
-    """Return the case's row of the run's table."""
-    record_volume = result.prepared.volume
-    segmented = [item for item in result.slices if item.findings]
-    best = max(segmented, key=lambda item: item.image_score, default=None)
-    volume_ml = float((result.labels_kji > 0).sum()) * record_volume.voxel_ml
-    row: dict[str, Any] = {
-        "case": record_volume.name,
-        "source": record_volume.source,
-        "status": "done",
-        "reason": "",
-        "n_slices": len(result.slices),
-        "n_segmented_slices": len(segmented),
-        "n_lesions": result.n_lesions,
-        "volume_ml": round(volume_ml, 3),
-        "top_slice": best.index if best else "",
-        "seconds": round(sum(result.timings_s.values()), 2),
-        "notes": "; ".join(result.notes),
+def failed_record(case: str, source: str, reason: str) -> dict[str, Any]:
+    """Return the record of a case that could not be segmented."""
+    plain: dict[str, Any] = as_plain({"case": case, "source": source, "status": "failed", "reason": reason})
+    return plain
+
+
+def run_digest(run: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what decides a result: a segmenter's description without the device, and the version."""
+    model = {key: value for key, value in run.get("model", {}).items() if key != "device"}
+    data = as_plain({**run, "model": model, "code_version": __version__})
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record whose words name files without their folders."""
+    source = str(record["source"])
+    folder = source[: len(source) - len(PurePath(source).name)]
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: bare(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [bare(one) for one in value]
+        return value.replace(folder, "") if folder and isinstance(value, str) else value
+
+    return {**record, **{key: bare(record[key]) for key in ("source", "reason", "notes") if key in record}}
+
+
+def case_row(record: Mapping[str, Any]) -> Row:
+    """Return a case's row of `cases.csv`."""
+    row: Row = {key: record.get(key, "") for key in ("case", "source", "status", "reason", "volume_ml")}
+    if record["status"] == "failed":
+        return row
+    found = [item for item in record["slices"] if item["findings"]]
+    row |= {
+        "device": record.get("model", {}).get("device", ""),
+        "n_slices": len(record["slices"]),
+        "n_segmented_slices": len(found),
+        "n_lesions": len(record["lesions"]),
+        "top_slice": max(found, key=lambda item: item["image_score"])["slice"] if found else "",
+        "seconds": round(sum(record["timings_s"].values()), 2),
+        "notes": "; ".join(record["notes"]),
+        "picture": f"{record['case']}.png",
     }
-    return {**row, "summary": _summary(result, row)}
+    return {**row, "summary": f"{found_words(record)} ({row['seconds']} s)"}
+
+
+def lesion_rows(record: Mapping[str, Any]) -> list[Row]:
+    """Return a case's rows of `lesions.csv`."""
+    rows = []
+    for one in record.get("lesions", ()):
+        place = one["centroid_ras_mm"] or (None, None, None)
+        row = {key: value for key, value in one.items() if key not in ("centroid_ras_mm", "slices")}
+        row |= {f"centroid_ras_{axis}_mm": value for axis, value in zip("xyz", place)}
+        row |= {"first_slice": one["slices"][0], "last_slice": one["slices"][-1], "n_slices": len(one["slices"])}
+        rows.append({"case": record["case"], **row})
+    return rows
+
+
+def slice_rows(record: Mapping[str, Any]) -> list[Row]:
+    """Return a case's rows of `slices.csv`."""
+    rows = []
+    for item in record.get("slices", ()):
+        findings = item["findings"]
+        areas = [finding["area_mm2"] for finding in findings]
+        row = {key: item[key] for key in ("slice", "image_score", "tail_probability", "note")}
+        row |= {"case": record["case"], "n_findings": len(findings)}
+        row["lesions"] = " ".join(str(number) for number in sorted({finding["lesion"] for finding in findings}))
+        row["area_px"] = sum(finding["area_px"] for finding in findings)
+        row["area_mm2"] = None if None in areas else _digits(sum(areas))
+        row["peak_score"] = max((finding["score"] for finding in findings), default=None)
+        rows.append(row)
+    return rows
+
+
+def found_words(record: Mapping[str, Any]) -> str:
+    """Return what was found in a case, in words."""
+    n_slices, n_lesions = len(record["slices"]), len(record["lesions"])
+    found = [item for item in record["slices"] if item["findings"]]
+    if not n_lesions:
+        return f"no anomaly found in {counted(n_slices, 'slice')}"
+    what = "1 anomaly" if n_lesions == 1 else f"{n_lesions} anomalies"
+    top = max(found, key=lambda item: item["image_score"], default=None)
+    where = f", most unusual slice {top['slice']}" if top and n_slices > 1 else ""
+    return f"{what} on {len(found)} of {counted(n_slices, 'slice')}, {size_words(record['volume_ml'])}{where}"
 
 
 def point_label(item: SliceResult, finding: Finding) -> str:
     """Return the words beside a point: its slice and its score."""
-    score = finding.score or item.image_score
-    return f"slice {item.index}: {score:.3g}"
+    return f"slice {item.index}: {finding.score:.3g}"
 
 
-def lesion_names(result: CaseResult) -> list[str]:
+def lesion_names(n_lesions: int) -> list[str]:
     """Return segment names: one "Anomaly", or one for each lesion."""
-    return ["Anomaly"] if result.n_lesions <= 1 else [f"Anomaly {n}" for n in range(1, result.n_lesions + 1)]
+    return ["Anomaly"] if n_lesions <= 1 else [f"Anomaly {number}" for number in range(1, n_lesions + 1)]
 
 
-def _summary(result: CaseResult, row: dict[str, Any]) -> str:
-    if result.is_normal:
-        return f"no anomaly found in {row['n_slices']} slices ({row['seconds']} s)"
-    what = "anomaly" if row["n_lesions"] == 1 else f"{row['n_lesions']} anomalies"
-    return (
-        f"{what} on {row['n_segmented_slices']} of {row['n_slices']} slices, {row['volume_ml']:.1f} ml, "
-        f"most unusual slice {row['top_slice']} ({row['seconds']} s)"
-    )
+def counted(number: int, word: str) -> str:
+    """Return a number and its noun: 1 slice, 2 slices."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _lesion(result: CaseResult, number: int) -> dict[str, Any]:
-    voxels = result.labels_kji == number
-    ijk = np.argwhere(voxels)[:, ::-1]
-    volume = result.prepared.volume
-    slices = [item for item in result.slices if any(f.lesion == number for f in item.findings)]
-    scores = [f.score for item in slices for f in item.findings if f.lesion == number]
-    return {
-        "lesion": number,
-        "volume_ml": round(float(voxels.sum()) * volume.voxel_ml, 4),
-        "largest_diameter_mm": round(largest_diameter_mm(volume.ijk_to_ras_point(ijk)), 2) if len(ijk) else 0.0,
-        "centroid_ras_mm": _rounded(volume.ijk_to_ras_point(ijk.mean(0))) if len(ijk) else None,
-        "slices": [item.index for item in slices],
-        "score": round(max(scores, default=0.0), 4),
-    }
+def area_words(mm2: float | None) -> str:
+    """Return an area in words, without an exponent."""
+    if mm2 is None:
+        return "area unknown"
+    return f"{mm2:.0f} mm2" if mm2 >= 100 else f"{mm2:.3g} mm2"
 
 
-def largest_diameter_mm(points_ras: Any) -> float:
-    """Return the largest distance between two of the points (N, 3), on the hull where there is one."""
-    from scipy.spatial import ConvexHull, QhullError
-    from scipy.spatial.distance import pdist
+def size_words(ml: float | None) -> str:
+    """Return a volume in words: ml, or mm3 where ml would be all zeros."""
+    if ml is None:
+        return "volume unknown (no pixel size)"
+    return f"{ml:.0f} ml" if ml >= 100 else f"{ml:.3g} ml" if ml >= 0.01 or not ml else f"{1000 * ml:.3g} mm3"
 
-    points = np.asarray(points_ras, float)
-    if len(points) < 2:
-        return 0.0
-    try:
-        points = points[ConvexHull(points).vertices]
-    except (QhullError, ValueError):
-        points = points[np.unique(np.concatenate([points.argmin(0), points.argmax(0)]))]
-    return float(pdist(points).max())
+
+def as_plain(value: Any) -> Any:
+    """Turn a value into what JSON reads back unchanged; numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(one) for one in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):  # a file name that is no UTF-8 holds surrogates, which no file can take
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
+
+
+def _digits(value: Any) -> Any:
+    """Round a float to five significant digits, so that neither liters nor cubic millimeters lose theirs."""
+    if isinstance(value, list):
+        return [_digits(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _slice(result: CaseResult, item: SliceResult) -> dict[str, Any]:
     return {
         "slice": item.index,
-        "image_score": round(item.image_score, 6),
+        "image_score": round(float(item.image_score), 6),
         "tail_probability": None if item.tail_probability is None else float(f"{item.tail_probability:.4g}"),
         "note": item.note,
         "findings": [_finding(result, item, finding) for finding in item.findings],
@@ -124,9 +212,10 @@ def _slice(result: CaseResult, item: SliceResult) -> dict[str, Any]:
 
 
 def _finding(result: CaseResult, item: SliceResult, finding: Finding) -> dict[str, Any]:
+    is_known = result.prepared.volume.has_spacing
     return {
         "lesion": finding.lesion,
-        "cog_xy_px": _rounded(np.array(finding.cog_xy)),
+        "cog_xy_px": _rounded(finding.cog_xy),
         "cog_ijk": _rounded(result.cog_ijk(item, finding)),
         "cog_ras_mm": _rounded(result.cog_ras(item, finding)),
         "prompt": finding.prompt,
@@ -134,10 +223,11 @@ def _finding(result: CaseResult, item: SliceResult, finding: Finding) -> dict[st
         "score": round(finding.score, 4),
         "predicted_iou": round(finding.predicted_iou, 4),
         "agreement": None if finding.agreement is None else round(finding.agreement, 4),
-        "area_mm2": round(finding.area_mm2, 2),
-        "masks_area_mm2": [round(area, 2) for area in finding.areas_mm2],
+        "area_px": int(finding.mask.sum()),
+        "area_mm2": _digits(float(finding.area_mm2)) if is_known else None,
+        "masks_area_mm2": [_digits(float(area)) for area in finding.areas_mm2] if is_known else None,
         "masks_predicted_iou": [round(iou, 4) for iou in finding.predicted_ious],
-        "why": list(finding.why),
+        "why": finding.why,
     }
 
 

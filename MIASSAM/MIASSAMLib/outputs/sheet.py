@@ -2,92 +2,95 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..files import atomic_path
-from ..method import CaseResult, SliceResult
-from .colors import heat_rgb
-from .tile import HeatScale, draw_tile, font, tile_size
+from .record import RESEARCH_USE, area_words, found_words
+from .tile import HeatScale, draw_tile, font, heat_rgb, round_length, tile_size
 
-NOTICE = "Research use only; not a medical device."
+if TYPE_CHECKING:
+    from ..method import CaseResult, SliceResult
 
-_MAX_TILES = 12
-_BOX = (250, 250)
-_BIG_BOX = (420, 420)
-_GAP, _MARGIN, _HEADER, _CAPTION, _PROFILE, _BAR = 6, 18, 76, 36, 120, 96
-_PAPER, _INK, _FAINT, _ACCENT = (18, 20, 24), (236, 238, 242), (150, 156, 166), (255, 150, 80)
+_FEW_TILES, _MOST_TILES = 12, 24
+_BOX, _BIG_BOX = (250, 250), (420, 420)
+_GAP, _MARGIN, _HEADER, _CAPTION, _PROFILE, _BAR = 6, 18, 96, 40, 130, 110
+_PAPER, _INK, _FAINT, _ACCENT = (18, 20, 24), (236, 238, 242), (164, 170, 180), (255, 150, 80)
+_BARE = (92, 98, 110)
 _COLUMNS_OF_COUNT = {1: 1, 2: 2, 3: 3, 4: 2}
 
 
-def draw_case_sheet(path: Path | str, result: CaseResult) -> Path:
+def draw_case_sheet(path: Path | str, result: CaseResult, record: Mapping[str, Any]) -> Path:
     """Draw the contact sheet of a case and write it as PNG.
-
-    Up to 12 slices: the segmented ones with the highest scores, or the highest-scoring ones when
-    nothing was found; in storage order, in true proportions, one heat scale for all.
 
     Raises:
         UsageError: the file cannot be written.
     """
     with atomic_path(path, ".png") as temporary:
-        case_sheet(result).save(temporary, optimize=True)
+        case_sheet(result, record).save(temporary, optimize=True)
     return Path(path)
 
 
-def case_sheet(result: CaseResult) -> Any:
-    """Return the contact sheet as a PIL picture."""
+def case_sheet(result: CaseResult, record: Mapping[str, Any]) -> Any:
+    """Return the contact sheet as a PIL picture: true proportions, one heat scale for all slices.
+
+    record: the case's, from `case_record`.
+    """
     from PIL import Image, ImageDraw
 
     items = telling_slices(result)
-    box = _BIG_BOX if len(items) == 1 else _BOX
-    size = tile_size(result, box)
+    size = tile_size(result, _BIG_BOX if len(items) == 1 else _BOX)
     cell = (2 * size[0] + 3 * _GAP, size[1] + _CAPTION)
     columns = min(len(items), _COLUMNS_OF_COUNT.get(len(items), 3))
     while columns < 4 and columns * cell[0] < 3 * cell[1] and columns < len(items):
         columns += 1
     rows = -(-len(items) // max(columns, 1))
+    profile = _PROFILE if len(result.slices) > 1 else 0
     width = max(2 * _MARGIN + columns * cell[0] + _BAR, 860)
-    height = _HEADER + rows * cell[1] + _PROFILE + 2 * _MARGIN
+    height = _HEADER + rows * cell[1] + profile + 2 * _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
-    scale = HeatScale.of(result)
-    _draw_header(ImageDraw.Draw(sheet), result, width)
+    draw, scale = ImageDraw.Draw(sheet), HeatScale.of(result)
+    _draw_header(draw, result, record, len(items))
     for number, item in enumerate(items):
         corner = (_MARGIN + number % columns * cell[0], _HEADER + number // columns * cell[1])
         _draw_cell(sheet, result, item, (corner, size), scale)
-    _draw_color_bar(sheet, scale, (width - _BAR, _HEADER, min(rows * cell[1] - _CAPTION, 320)))
-    _draw_profile(ImageDraw.Draw(sheet), result, (_MARGIN, height - _PROFILE - 4, width - _MARGIN, height - 34))
+    _draw_color_bar(sheet, scale, (width - _BAR, _HEADER + 8, min(rows * cell[1] - _CAPTION - 16, 320)))
+    if profile:
+        _draw_profile(draw, result, (_MARGIN + 34, height - profile, width - _MARGIN, height - 44))
     return sheet
 
 
 def telling_slices(result: CaseResult) -> list[SliceResult]:
-    """Return up to 12 slices worth looking at, in storage order."""
-    found = [item for item in result.slices if item.findings]
-    ranked = sorted(found or result.slices, key=lambda item: -item.image_score)
-    return sorted(ranked[:_MAX_TILES], key=lambda item: item.index)
+    """Return the slices worth looking at: the best one of each anomaly first, most striking first.
+
+    Others follow in storage order, up to 12 in all: segmented ones by score, or any when nothing was found. More
+    anomalies than that get up to 24.
+    """
+    best: dict[int, tuple[float, int, SliceResult]] = {}
+    for item in result.slices:
+        for finding in item.findings:
+            found = (finding.score, int(finding.mask.sum()), item)
+            best[finding.lesion] = max(best.get(finding.lesion, found), found, key=lambda one: one[:2])
+    ordered = sorted(best.values(), key=lambda one: -one[0])
+    first = list({item.index: item for _, _, item in ordered}.values())[:_MOST_TILES]
+    candidates = [item for item in result.slices if item.findings] or result.slices
+    others = sorted((item for item in candidates if item not in first), key=lambda item: -item.image_score)
+    return first + sorted(others[: max(_FEW_TILES - len(first), 0)], key=lambda item: item.index)
 
 
-def _draw_header(draw: Any, result: CaseResult, width: int) -> None:
-    volume, plane = result.prepared.volume, result.prepared.plane
-    segmented = sum(bool(item.findings) for item in result.slices)
-    if result.is_normal:
-        found = f"no anomaly found in {len(result.slices)} slices"
-    else:
-        lesions = "1 anomaly" if result.n_lesions == 1 else f"{result.n_lesions} anomalies"
-        size = size_words(float((result.labels_kji > 0).sum()) * volume.voxel_ml)
-        found = f"{lesions} on {segmented} of {len(result.slices)} slices, {size}"
-    draw.text((_MARGIN, 12), _short(volume.name, 70), fill=_INK, font=font(22))
-    draw.text((_MARGIN, 42), found, fill=_ACCENT, font=font(16))
-    model = result.run.get("model", {})
-    used = [volume.modality.upper(), plane.orientation, f"preset {result.run.get('preset', '?')}"]
-    used += [
-        f"model {model.get('name', '?')}",
-        f"prompt {result.run.get('prompt', '?')}",
-        f"mask {result.run.get('mask', '?')}",
-    ]
-    draw.text((width - _MARGIN, 14), ", ".join(word for word in used if word), fill=_FAINT, font=font(13), anchor="ra")
-    draw.text((width - _MARGIN, 46), NOTICE, fill=_FAINT, font=font(13), anchor="ra")
+def _draw_header(draw: Any, result: CaseResult, record: Mapping[str, Any], n_shown: int) -> None:
+    run, volume = result.run, result.prepared.volume
+    more = f" ({n_shown} shown)" if result.slices and n_shown < len(result.slices) else ""
+    used = [volume.modality.upper(), result.prepared.plane.orientation, f"preset {run.get('preset', '?')}"]
+    used += [f"model {run.get('model', {}).get('name', '?')}"]
+    used += [f"{name} {run.get(name, '?')}" for name in ("prompt", "mask")]
+    draw.text((_MARGIN, 12), textwrap.shorten(volume.name, 70, placeholder="..."), fill=_INK, font=font(22))
+    draw.text((_MARGIN, 42), found_words(record) + more, fill=_ACCENT, font=font(16))
+    draw.text((_MARGIN, 68), f"{RESEARCH_USE}   {', '.join(filter(None, used))}", fill=_FAINT, font=font(13))
 
 
 def _draw_cell(
@@ -99,78 +102,73 @@ def _draw_cell(
     sheet.paste(draw_tile(result, item, size, None), (left, top))
     sheet.paste(draw_tile(result, item, size, scale), (left + size[0] + _GAP, top))
     draw = ImageDraw.Draw(sheet)
-    words = f"slice {item.index}   {_score_words(item)}"
-    draw.text((left, top + size[1] + 3), words, fill=_INK, font=font(13))
-    draw.text((left, top + size[1] + 18), _finding_words(item), fill=_FAINT, font=font(11))
+    draw.text((left, top + size[1] + 3), _score_words(item, result.n_lesions), fill=_INK, font=font(13))
+    is_known = result.prepared.volume.has_spacing
+    draw.text((left, top + size[1] + 20), _finding_words(item, is_known), fill=_FAINT, font=font(12))
 
 
-def _score_words(item: SliceResult) -> str:
-    """Return a slice's score in words: how rare it is among normal slices, or its largest distance."""
+def _score_words(item: SliceResult, n_lesions: int) -> str:
+    """Return a slice, its anomalies and its score: how rare it is among normal slices, or its largest distance."""
+    numbers = ", ".join(str(number) for number in sorted({finding.lesion for finding in item.findings}))
+    lesions = f"   anomaly {numbers}" if numbers and n_lesions > 1 else ""
     if item.tail_probability is None:
-        return f"largest distance {item.image_score:.3g}"
-    return f"p = {item.tail_probability:.2g} among normal slices"
+        return f"slice {item.index}{lesions}   largest distance {item.image_score:.3g}"
+    return f"slice {item.index}{lesions}   p = {item.tail_probability:.2g} among normal slices"
 
 
-def _finding_words(item: SliceResult) -> str:
-    if not item.findings:
-        return _short(item.note or "nothing segmented", 60)
-    parts = [f"mask {f.mask_index}, IoU {f.predicted_iou:.2f}, {area_words(f.area_mm2)}" for f in item.findings]
-    return _short("; ".join(parts), 78)
+def _finding_words(item: SliceResult, has_spacing: bool) -> str:
+    parts = []
+    for finding in item.findings:
+        size = area_words(finding.area_mm2) if has_spacing else f"{int(finding.mask.sum())} px"
+        parts.append(f"mask {finding.mask_index}, IoU {finding.predicted_iou:.2f}, {size}")
+    return textwrap.shorten("; ".join(parts) or item.note or "nothing segmented", 78, placeholder="...")
 
 
 def _draw_color_bar(sheet: Any, scale: HeatScale, place: tuple[int, int, int]) -> None:
     from PIL import Image, ImageDraw
 
     left, top, height = place
-    ramp = heat_rgb(np.linspace(1, 0, height))[:, None].repeat(16, axis=1)
+    ramp = heat_rgb(np.linspace(1, 0, height))[:, None].repeat(18, axis=1)
     sheet.paste(Image.fromarray(ramp), (left, top))
     draw = ImageDraw.Draw(sheet)
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = top + (1 - share) * (height - 1)
-        draw.line([(left + 16, y), (left + 20, y)], fill=_FAINT)
-        value = scale.low + share * (scale.high - scale.low)
-        draw.text((left + 24, y), f"{value:.3g}", fill=_INK, font=font(12), anchor="lm")
-    for number, line in enumerate(_wrapped(scale.unit, 14)):
-        draw.text((left, top + height + 6 + 13 * number), line, fill=_FAINT, font=font(11))
+    for value in round_ticks(scale.low, scale.high, 5):
+        y = top + (1 - float(scale.share(np.array(value)))) * (height - 1)
+        draw.line([(left + 18, y), (left + 23, y)], fill=_FAINT)
+        draw.text((left + 28, y), f"{value:g}", fill=_INK, font=font(14), anchor="lm")
+    for number, line in enumerate(textwrap.wrap(scale.unit, 14)):
+        draw.text((left, top + height + 8 + 15 * number), line, fill=_FAINT, font=font(12))
 
 
 def _draw_profile(draw: Any, result: CaseResult, box: tuple[int, int, int, int]) -> None:
     """Draw the score of every slice as a bar; segmented slices stand out."""
     left, top, right, bottom = box
     scores = np.array([item.image_score for item in result.slices], float)
-    if not len(scores):
-        return
     low, high = min(0.0, float(scores.min())), max(float(scores.max()), 1e-9)
     step = (right - left) / len(scores)
+    for value in round_ticks(low, high, 3):
+        y = bottom - (value - low) / (high - low) * (bottom - top)
+        draw.line([(left - 5, y), (right, y)], fill=(44, 48, 56))
+        draw.text((left - 8, y), f"{value:g}", fill=_INK, font=font(13), anchor="rm")
     for number, item in enumerate(result.slices):
         y = bottom - (item.image_score - low) / (high - low) * (bottom - top)
         edge = left + number * step
-        ink = _ACCENT if item.findings else (92, 98, 110)
-        draw.rectangle([edge, y, edge + max(step - 1, 1) - 0.5, bottom], fill=ink)
+        draw.rectangle([edge, y, edge + max(step - 1, 1) - 0.5, bottom], fill=_ACCENT if item.findings else _BARE)
     first, last = result.slices[0].index, result.slices[-1].index
-    draw.text((left, bottom + 4), f"slice {first}", fill=_FAINT, font=font(12))
-    draw.text((right, bottom + 4), f"slice {last}", fill=_FAINT, font=font(12), anchor="ra")
+    for index in round_ticks(first, last, 8, whole=True):
+        x = left + (index - first + 0.5) * step
+        draw.text((x, bottom + 4), f"{index:g}", fill=_INK, font=font(13), anchor="ma")
     is_calibrated = result.slices[0].tail_probability is not None
     score = "-log10 of p among normal slices" if is_calibrated else "largest distance"
-    words = f"{score} of each slice, highest {scores.max():.3g} (orange: segmented)"
-    draw.text(((left + right) / 2, bottom + 4), words, fill=_FAINT, font=font(12), anchor="ma")
+    words = f"slice: {score}; orange: segmented"
+    draw.text(((left + right) / 2, bottom + 20), words, fill=_FAINT, font=font(13), anchor="ma")
 
 
-def area_words(mm2: float) -> str:
-    """Return an area in words, without an exponent."""
-    return f"{mm2:.0f} mm2" if mm2 >= 100 else f"{mm2:.3g} mm2"
-
-
-def size_words(ml: float) -> str:
-    """Return a volume in words: ml, or mm3 where ml would be all zeros."""
-    return f"{ml:.3g} ml" if ml >= 0.01 else f"{1000 * ml:.3g} mm3"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
+def round_ticks(low: float, high: float, most: int, whole: bool = False) -> list[float]:
+    """Return up to `most` round values in a range, evenly spaced by 1, 2 or 5 times a power of ten."""
+    steps = (round_length((high - low) / most * factor) for factor in (1, 2, 2.5, 5, 10))
+    for step in (max(step, 1.0) if whole else step for step in steps):
+        count = np.floor(high / step + 1e-9) - np.ceil(low / step - 1e-9) + 1
+        if count <= most:
+            break
+    first = int(np.ceil(low / step - 1e-9))
+    return [round((first + number) * step, 10) for number in range(int(count))]

@@ -1,18 +1,35 @@
-"""One slice as a picture: grey, heat, outlines and crosses, in true proportions."""
+"""One slice as a picture: grey, heat, outlines and crosses, in true proportions.
+
+The heat colors are made by a formula and ordered by lightness, so that print and color-blind eyes keep the order.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
-from ..arrays import AnyArray, FloatArray
-from ..method import CaseResult, SliceResult
-from ..volume_io import NO_POSITION
-from .colors import LESION_COLORS, overlay
+from ..arrays import AnyArray, ByteArray, FloatArray
 
+_START, _TURNS, _HUE = 0.04, 0.46, 1.9
+_DARKEST, _LIGHTEST = 0.10, 0.92
+_OPAQUE = 0.72
+_STEPS = 256
+
+LESION_COLORS: tuple[tuple[int, int, int], ...] = (
+    (60, 235, 255),
+    (120, 255, 120),
+    (255, 130, 255),
+    (130, 160, 255),
+    (255, 255, 255),
+)
+
+if TYPE_CHECKING:
+    from ..method import CaseResult, SliceResult
+"""Outlines: hues the heat table does not use."""
 EDGE_LETTERS = {
     "axial": ("R", "L", "A", "P"),
     "coronal": ("R", "L", "S", "I"),
@@ -24,6 +41,34 @@ _ASPECTS = (0.5, 2.0)
 _CROSS_PX, _CROSS_GAP_PX = 9, 3
 _BAR_SHARE = 0.3
 _LETTER_INK, _WHITE, _BLACK = (255, 210, 90), (255, 255, 255), (0, 0, 0)
+
+
+@cache
+def heat_table() -> ByteArray:
+    """Return RGB uint8 (256, 3) from dark violet over red to pale yellow.
+
+    Cubehelix (D. A. Green, 2011, Bull. Astr. Soc. India 39, 289): the perceived lightness rises evenly.
+    """
+    lightness = np.linspace(_DARKEST, _LIGHTEST, _STEPS)
+    angle = 2 * np.pi * (_START + _TURNS * lightness)
+    swing = _HUE * lightness * (1 - lightness) / 2
+    around = np.stack([np.cos(angle), np.sin(angle)])
+    weights = np.array([[-0.14861, 1.78277], [-0.29227, -0.90649], [1.97294, 0.0]])
+    rgb = lightness + swing * (weights @ around)
+    return np.asarray(np.round(255 * np.clip(rgb.T, 0, 1)), np.uint8)
+
+
+def heat_rgb(share: AnyArray) -> ByteArray:
+    """Return RGB uint8 (..., 3) of shares in [0, 1]."""
+    index = np.clip(np.asarray(share) * (_STEPS - 1), 0, _STEPS - 1).round().astype(int)
+    return np.asarray(heat_table()[index])
+
+
+def overlay(grey: FloatArray, share: FloatArray) -> ByteArray:
+    """Lay heat over a grey picture (H, W) in [0, 1]: nothing where the share is 0, strong where it is 1."""
+    opacity = (_OPAQUE * np.clip(share, 0, 1) ** 0.8)[..., None]
+    base = np.repeat(255.0 * np.clip(grey, 0, 1)[..., None], 3, axis=2)
+    return np.asarray((1 - opacity) * base + opacity * heat_rgb(share)).round().astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -71,7 +116,7 @@ def draw_tile(result: CaseResult, item: SliceResult, size: tuple[int, int], scal
     grey = _resized(result.prepared.pixels(item.index), size)
     if scale is None:
         picture = Image.fromarray((255 * np.clip(grey, 0, 1)).round().astype(np.uint8)).convert("RGB")
-        if NO_POSITION not in result.prepared.volume.notes:
+        if result.prepared.volume.has_spacing:
             _draw_letters(ImageDraw.Draw(picture), result, size)
             _draw_bar(ImageDraw.Draw(picture), result, size)
         return picture

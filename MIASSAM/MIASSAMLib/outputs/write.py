@@ -1,45 +1,55 @@
-"""Write the files of a case: segmentation, heat map, CoG points, record and contact sheet."""
+"""Write the files of a case, and the tables and the report of a run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from ..files import write_text
-from ..method import CaseResult
+from ..files import check_output_dir, write_text
 from ..volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation
 from .html_report import write_html_report
-from .record import case_record, case_row, lesion_names, point_label
+from .record import case_record, case_row, lesion_names, lesion_rows, point_label, slice_rows, without_paths
 from .sheet import draw_case_sheet
-from .table import write_cases_csv
+from .tables import run_tables
 
-CASE_FILES = (".seg.nrrd", "_anomaly.nii.gz", "_cog.mrk.json", ".json", ".png")
-"""What follows the case's name in the names of its files."""
+if TYPE_CHECKING:
+    from ..method import CaseResult
 
 
-def write_case(output: Path, result: CaseResult) -> dict[str, Any]:
-    """Write X.seg.nrrd, X_anomaly.nii.gz, X_cog.mrk.json, X.json and X.png; return the case's row.
+def write_case(
+    output: Path | str, result: CaseResult, source_sha256: str = "", show_paths: bool = True
+) -> dict[str, Any]:
+    """Write X.seg.nrrd, X_anomaly.nii.gz, X_cog.mrk.json, X.png and, last, X.json; return the case's record.
+
+    output: a folder, made if need be.
+
+    show_paths: False names the input without its folder.
 
     Raises:
         UsageError: a file cannot be written.
     """
     volume = result.prepared.volume
-    base = output / volume.name
-    write_segmentation(f"{base}.seg.nrrd", result.labels_kji, volume, lesion_names(result))
+    base = check_output_dir(output) / volume.name
+    write_segmentation(f"{base}.seg.nrrd", result.labels_kji, volume, lesion_names(result.n_lesions))
     write_heat_map(f"{base}_anomaly.nii.gz", result.heat_kji, volume)
     write_markups(f"{base}_cog.mrk.json", cog_points(result))
-    record = case_record(result)
-    write_text(f"{base}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    draw_case_sheet(f"{base}.png", result)
-    return {**case_row(result), "picture": f"{volume.name}.png"}
+    record = case_record(result, source_sha256)
+    record = record if show_paths else without_paths(record)
+    draw_case_sheet(f"{base}.png", result, record)
+    write_record(f"{base}.json", record)
+    return record
 
 
-def write_run(output: Path, rows: Sequence[dict[str, Any]], run: Mapping[str, Any]) -> None:
-    """Write `cases.csv` and `report.html` of a run."""
-    write_cases_csv(output / "cases.csv", rows)
-    write_html_report(output / "report.html", rows, run)
+def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
+    """Write a case's record as JSON.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def cog_points(result: CaseResult) -> list[MarkupPoint]:
@@ -51,3 +61,56 @@ def cog_points(result: CaseResult) -> list[MarkupPoint]:
             words = f"mask {finding.mask_index}, predicted IoU {finding.predicted_iou:.2f}"
             points.append(MarkupPoint(point_label(item, finding), (x, y, z), words))
     return points
+
+
+class RunWriter:
+    """Writes `cases.csv`, `lesions.csv` and `slices.csv` case by case, and `report.html` when it is left.
+
+    Tables of an earlier run in the folder are extended; a case that comes again replaces its rows. However the run
+    ends, the report shows what is in the tables by then.
+
+    Args:
+        output: the folder.
+        run: what was used (preset, config, model, bank, device), shown at the end of the report.
+        own_columns: further columns of `cases.csv`.
+
+    Raises:
+        UsageError: a table of other columns is there, or a file cannot be written.
+    """
+
+    def __init__(self, output: Path, run: Mapping[str, Any] | None = None, own_columns: Sequence[str] = ()) -> None:
+        self.output, self.run = Path(output), dict(run or {})
+        self.tables = run_tables(self.output, own_columns)
+        self._known = set(self.tables[0].open().union(*(table.open() for table in self.tables[1:])))
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+
+    def add(self, record: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write the rows of a case, done or failed; return its row of `cases.csv`.
+
+        record: from `case_record` or `failed_record`.
+        own: values of the run's own columns; a `summary` replaces the record's.
+
+        Raises:
+            UsageError: a table cannot be written.
+        """
+        row = {**case_row(record), **(own or {})}
+        for table, rows in zip(self.tables[::-1], (slice_rows(record), lesion_rows(record), [row])):
+            table.put(row["case"], rows, replaces=row["case"] in self._known)
+        self._known.add(row["case"])
+        return row
+
+    def finish(self) -> Path:
+        """Write `report.html` from the tables, and return its path.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        cases, lesions, _ = (table.read() for table in self.tables)
+        return write_html_report(self.output / "report.html", cases, lesions, self.run)

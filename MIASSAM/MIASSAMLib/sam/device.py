@@ -149,3 +149,9 @@ def release_memory() -> None:
 
 def _has_mps() -> bool:
     return bool(torch.backends.mps.is_available())
+
+
+def device_words() -> list[str]:
+    """Return the devices there are, in words, best first."""
+    found = [f"cuda:{n} ({torch.cuda.get_device_name(n)})" for n in range(torch.cuda.device_count())]
+    return [*found, *(["mps"] if _has_mps() else []), f"cpu ({torch.get_num_threads()} threads)"]

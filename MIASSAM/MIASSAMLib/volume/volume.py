@@ -21,6 +21,7 @@ class Volume:
         modality: "mri", "ct", "oct" or "" when unknown.
         source: where it came from, for reports.
         notes: what was changed on reading, in words.
+        has_spacing: whether the size of a voxel is known; False for pictures, whose pixels only count as 1 x 1 mm.
     """
 
     voxels_kji: FloatArray
@@ -29,6 +30,7 @@ class Volume:
     modality: str = ""
     source: str = ""
     notes: tuple[str, ...] = ()
+    has_spacing: bool = True
 
     def __post_init__(self) -> None:
         if self.voxels_kji.ndim != 3 or 0 in self.voxels_kji.shape:

@@ -40,14 +40,15 @@ def case_name(path: Path) -> str:
     return name
 
 
-def case_names(paths: list[Path]) -> list[str]:
+def case_names(paths: list[Path], with_folders: bool = True) -> list[str]:
     """Return one different name per path, so that outputs of one run never overwrite each other.
 
-    Equal names get the folder's name in front (`pat1_flair`, `pat2_flair`), then a number. Names
-    too long for a file system to take with a suffix are cut and end in a digest.
+    Equal names get the folder's name in front (`pat1_flair`, `pat2_flair`) if `with_folders`, then a number.
+    Names too long for a file system to take with a suffix are cut and end in a digest.
     """
     names = [_bounded(case_name(path)) for path in paths]
-    names = [_with_folder(name, path) if _repeated(name, names) else name for name, path in zip(names, paths)]
+    if with_folders:
+        names = [_with_folder(name, path) if _repeated(name, names) else name for name, path in zip(names, paths)]
     unique: list[str] = []
     taken: set[str] = set()
     for name in names:

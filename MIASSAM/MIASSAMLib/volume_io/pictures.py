@@ -40,7 +40,7 @@ def read_picture(path: Path) -> RawImage:
             f"{path.name}: its {len(pages)} pages differ in size {sorted(sizes)}; expected equal slices; "
             "save one page per file"
         )
-    return RawImage(np.stack(pages), flip_lps_ras(np.eye(4)), notes=(NO_POSITION,))
+    return RawImage(np.stack(pages), flip_lps_ras(np.eye(4)), notes=(NO_POSITION,), has_spacing=False)
 
 
 def _pixels(page: object) -> AnyArray:

@@ -28,12 +28,14 @@ class RawImage:
         ijk_to_ras: float64 (4, 4), mm.
         modality: what the file itself says, or "".
         notes: what was noticed while reading.
+        has_spacing: whether the file says how large a voxel is.
     """
 
     voxels: AnyArray
     ijk_to_ras: DoubleArray
     modality: str = ""
     notes: tuple[str, ...] = ()
+    has_spacing: bool = True
 
 
 def flip_lps_ras(matrix: AnyArray) -> DoubleArray:
@@ -61,6 +63,7 @@ def to_volume(raw: RawImage, name: str, source: str) -> Volume:
         modality=raw.modality,
         source=source,
         notes=(*raw.notes, *channel_notes, *finite_notes),
+        has_spacing=raw.has_spacing,
     )
     return volume if volume.modality else replace(volume, modality=guess_modality(volume))
 

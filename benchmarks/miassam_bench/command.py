@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import UsageError
-from .progress import say, terminal_progress
+from MIASSAMLib.cli.progress import say, terminal_progress
 
 BENCHMARKS = ("encoder", "decoder", "bank", "end-to-end")
 
@@ -25,14 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run benchmarks and write bench.json, benchmarks.md and benchmarks.png."""
-    try:
-        from miassam_bench import BenchOptions
-        from miassam_bench import run as run_benchmarks
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"the benchmarks are not part of this installation ({error}); install the package miassam, "
-            "with requirements-test.txt, to measure"
-        ) from error
+    from . import BenchOptions
+    from . import run as run_benchmarks
 
     models = tuple(arguments.model) if arguments.model else None
     options = BenchOptions(arguments.quick, arguments.device, arguments.cpu_time, models)

@@ -1,0 +1,131 @@
+"""What is measured of a lesion: volume, parts, the two diameters of its main part, scores, place and side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import cdist
+
+from ..arrays import AnyArray, BoolArray, DoubleArray
+
+if TYPE_CHECKING:
+    from ..method import CaseResult
+
+_EDGES = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
+"""From a pixel's center to the middles of its edges, where the outline of a mask runs."""
+_MIDLINE_SHARE = 0.05
+"""A centroid nearer to the middle than this part of the patient's width is on the midline."""
+
+
+@dataclass(frozen=True)
+class Diameters:
+    """Bidimensional size on one slice (WHO 1979, RECIST 1.1), mm.
+
+    Attributes:
+        longest: largest distance between two points of the outline.
+        perpendicular: longest line at right angles to it, within the outline's convex hull.
+        slice_index: slice on which the longest was found.
+    """
+
+    longest: float
+    perpendicular: float
+    slice_index: int
+
+
+def measure_lesions(result: CaseResult) -> list[dict[str, Any]]:
+    """Return one dictionary for each lesion, in order; sizes in mm are None where the voxel size is unknown."""
+    boxes = ndimage.find_objects(result.labels_kji)
+    return [_lesion(result, number, box) for number, box in enumerate(boxes, 1) if box is not None]
+
+
+def _lesion(result: CaseResult, number: int, box: tuple[slice, ...]) -> dict[str, Any]:
+    volume, plane = result.prepared.volume, result.prepared.plane
+    voxels = result.labels_kji[box] == number
+    heat = result.heat_kji[box][voxels]
+    ijk = (np.argwhere(voxels) + [side.start for side in box])[:, ::-1]
+    slices = sorted(int(index) for index in np.unique(ijk[:, plane.slice_axis]))
+    main, n_parts = main_part(voxels)
+    size = diameters(result, box, main) if volume.has_spacing else None
+    centroid = volume.ijk_to_ras_point(ijk.mean(0))
+    return {
+        "lesion": number,
+        "volume_ml": len(ijk) * volume.voxel_ml if volume.has_spacing else None,
+        "n_voxels": len(ijk),
+        "longest_diameter_mm": size.longest if size else None,
+        "perpendicular_diameter_mm": size.perpendicular if size else None,
+        "diameter_slice": size.slice_index if size else None,
+        "n_parts": n_parts,
+        "mean_score": float(heat.mean()),
+        "peak_score": float(heat.max()),
+        "score_unit": result.heat_unit,
+        "centroid_ras_mm": centroid.tolist() if volume.has_spacing else None,
+        "side": side_of(result, float(centroid[0])),
+        "region_share": None,
+        "slices": slices,
+    }
+
+
+def main_part(voxels: BoolArray) -> tuple[BoolArray, int]:
+    """Return the largest part of a mask of any dimension, and how many parts there are; corners connect."""
+    parts, count = ndimage.label(voxels, np.ones((3,) * voxels.ndim))
+    largest = np.bincount(parts.ravel())[1:].argmax() + 1
+    return np.asarray(parts == largest), int(count)
+
+
+def diameters(result: CaseResult, box: tuple[slice, ...], part: BoolArray) -> Diameters:
+    """Measure a part (K, J, I) within its box on the slice where its longest diameter is."""
+    plane = result.prepared.plane
+    order = (2 - plane.slice_axis, 2 - plane.row_axis, 2 - plane.column_axis)
+    spacing = np.array(plane.spacing_yxs_mm[:2])
+    first = box[order[0]].start
+    sizes = [
+        Diameters(*bidimensional(main_part(pixels)[0], spacing), first + number)
+        for number, pixels in enumerate(part.transpose(order))
+        if pixels.any()
+    ]
+    return max(sizes, key=lambda size: size.longest)
+
+
+def bidimensional(pixels: BoolArray, spacing_yx_mm: AnyArray) -> tuple[float, float]:
+    """Return the longest diameter of a mask (H, W) and the longest one perpendicular to it, mm."""
+    edges = (np.argwhere(pixels)[:, None] + _EDGES).reshape(-1, 2) * spacing_yx_mm
+    hull = edges[ConvexHull(edges).vertices]
+    distances = cdist(hull, hull)
+    start, end = np.unravel_index(distances.argmax(), distances.shape)
+    longest = float(distances[start, end])
+    along = (hull[end] - hull[start]) / longest
+    u = (hull - hull[start]) @ along
+    v = (hull - hull[start]) @ np.array([-along[1], along[0]])
+    return longest, float((_chain(u, v, 1) + _chain(u, v, -1)).max())
+
+
+def _chain(u: DoubleArray, v: DoubleArray, sign: int) -> DoubleArray:
+    """Return how far the hull reaches to one side of the longest diameter, at each u."""
+    near = np.maximum(sign * v, 0)
+    order = np.lexsort((near, u))
+    there = order[(near[order] > 0) | (u[order] == u.min()) | (u[order] == u.max())]
+    return np.asarray(np.interp(u, u[there], near[there]))
+
+
+def side_of(result: CaseResult, ras_x: float) -> str:
+    """Return "left", "right" or "midline" of the patient, against the middle of the foreground; "" where unknown.
+
+    A picture has no sides, and a scan of one eye has no middle.
+    """
+    volume = result.prepared.volume
+    if not volume.has_spacing or volume.modality == "oct":
+        return ""
+    spans = [np.flatnonzero(result.prepared.foreground_kji.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
+    if not all(len(span) for span in spans):
+        return ""
+    corners = np.array(np.meshgrid(*[(span[0], span[-1]) for span in spans])).reshape(3, -1).T
+    reach = volume.ijk_to_ras_point(corners)[:, 0]
+    width = float(np.ptp(reach))
+    offset = ras_x - float(reach.max() + reach.min()) / 2
+    if width < 2 * float(volume.spacing_mm.max()):
+        return ""
+    return "midline" if abs(offset) < _MIDLINE_SHARE * width else "right" if offset > 0 else "left"
