@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from MIASSAMLib.errors import CheckpointError, UsageError
+from MIASSAMLib.files import sha256_of_file
 from MIASSAMLib.protocols import Prompts
 from MIASSAMLib.sam import load_model, registry
-from MIASSAMLib.sam.digest import sha256_of_file
 from MIASSAMLib.sam.options import RunOptions
 from MIASSAMLib.sam.state_dict import deduce_architecture, read_state_dict
 

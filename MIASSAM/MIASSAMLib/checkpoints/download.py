@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import CheckpointError, UsageError
+from ..files import sha256_of_file
 from ..protocols import Progress, no_progress
-from ..sam.digest import sha256_of_file
 
 PART_SUFFIX = ".part"
 _PIECE_BYTES = 1 << 20

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CheckpointError
+from ..files import sha256_of_file
 from ..protocols import Progress, no_progress
-from ..sam.digest import sha256_of_file
 from ..sam.registry import REGISTRY, CheckpointEntry, cached_checkpoint_path, find_entry
 from .download import PART_SUFFIX, download
 

@@ -179,7 +179,9 @@ def build_sources(
     names = case_names(found)
     load = functools.partial(load_normal, modality=modality, first=found[0])
     return [
-        BuildSource(name, functools.partial(load, path, label), source_digest(path))
+        BuildSource(
+            name, functools.partial(load, path, label), source_digest(path), source_digest(label) if label else ""
+        )
         for name, path, label in zip(names, found, labels, strict=True)
     ]
 

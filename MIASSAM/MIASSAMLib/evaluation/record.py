@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, DoubleArray
+from ..files import atomic_path
 from .metrics import COLUMNS, ScoreHistogram
 
 _RECORD_VERSION = 1
@@ -113,10 +114,8 @@ def save_record(path: Path, record: CaseRecord, digest: str) -> None:
     for name, mask in record.masks.items():
         arrays[f"mask/{name}"] = np.stack([mask.true, mask.marked])
     arrays |= {f"panel/{name}": panel for name, panel in record.panels.items()}
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, head=np.array(json.dumps(head)), **arrays)
 
 
 def load_record(path: Path, digest: str) -> CaseRecord | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..files import write_text
 from ..protocols import Progress, no_progress
 from .datasets import DataSet
 from .figure_sheet import choose_shown, facts_of, fill_pictures, write_sheet
@@ -114,12 +115,12 @@ def _write(
         "failed": failed,
     }
     path = options.output / "metrics.json"
-    _replace(path, json.dumps(content, indent=1))
+    write_text(path, json.dumps(content, indent=1))
     header = _header(place)
     tables = render_tables(rows, header, {data.name: data.rule for data in data_sets})
     for target in filter(None, (options.output / "tables.md", options.tables)):
-        _replace(target, tables)
-    _replace(options.output / "report.html", render_report(rows, header, sheets, failed))
+        write_text(target, tables)
+    write_text(options.output / "report.html", render_report(rows, header, sheets, failed))
     return path
 
 
@@ -156,9 +157,3 @@ def _header(place: Workplace) -> list[str]:
         lines += ["", f"{len(place.failures)} cases could not be used:"]
         lines += [f"* {case}: {reason}" for case, reason in place.failures.items()]
     return lines
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from ..arrays import AnyArray, FloatArray
+from ..files import sha256_of_file
 from ..protocols import Decoded, Prompts
 from .acceleration import accelerate
 from .decoding import decode_tokens
-from .digest import sha256_of_file
 from .embedded import WEIGHTS_PATH, EmbeddedSam, load_embedded
 from .options import RunOptions
 from .prompt_tensors import check_rasters, prompt_tensors, to_decoded, to_device

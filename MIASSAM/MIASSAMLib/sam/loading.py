@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import CheckpointError, UsageError
+from ..files import sha256_of_file
 from ..protocols import SamModel
 from .acceleration import accelerate
 from .building import build_sam
 from .device import choose_device
-from .digest import sha256_of_file
 from .options import RunOptions
 from .registry import MODEL_NAMES, REGISTRY, cached_checkpoint_path
 from .sam_model import SamCheckpointModel
