@@ -23,6 +23,7 @@ _LARGEST = 1 << 40
 FileName = Annotated[str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")]
 """A name inside the folder: no separator, no leading dot, so it never leads out."""
 Word = Annotated[str, re.compile(r"[A-Za-z0-9_-]{1,64}")]
+Stored = Annotated[str, re.compile("none|half|compressed")]
 Sha256 = Annotated[str, re.compile(r"[0-9a-f]{64}")]
 ROW_KEYS = ("features", "place_weight", "window_px", "stride", "padding", "pooled_cells", "detour_px")
 """Config keys that decide a bank's rows: a query made with other values cannot be compared."""
@@ -79,7 +80,7 @@ class KindRecord:
         quality: what the search costs and loses, measured on held-out normal rows.
     """
 
-    storage: str
+    storage: Stored
     storage_reason: str
     n_patches: int
     dimension: int
@@ -271,10 +272,12 @@ def _record(wanted: Any, value: dict[str, Any], where: str) -> Any:
 
 def _check_sense(manifest: Manifest) -> None:
     """Refuse what cannot be true though its types fit, by ValueError."""
+    if not manifest.kinds or not manifest.version:
+        raise ValueError("it has no kind of patch or no version")
     named = [name for record in manifest.kinds.values() for name in record.files.values()]
     for name in [*named, *filter(None, [manifest.calibration_file])]:
         if name not in manifest.files:
-            raise ValueError(f"{name!r} is used but is no file of the bank")
+            raise ValueError(f"{name[:80]!r} is used but is no file of the bank")
     for kind, record in manifest.kinds.items():
         n_rows = sum(source.n_patches.get(kind, 0) for source in manifest.sources)
         if n_rows != record.n_patches or not 1 <= record.dimension <= 1 << 16:

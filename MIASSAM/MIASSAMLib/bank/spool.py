@@ -36,6 +36,15 @@ class Entry:
     crc32: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StoredPart:
+    """One `add`: its source, which slice of it, and rows per kind."""
+
+    source: str
+    part: int | None
+    n_rows: Mapping[str, int]
+
+
 class RowSpool:
     """Raw row files, one per column, and a journal that says how much of them is sound.
 
@@ -145,6 +154,17 @@ class RowSpool:
 
     def _stored(self, rows: FloatArray) -> AnyArray:
         return to_half(rows) if self._dtype_of(rows.shape[1]) == "float16" else np.ascontiguousarray(rows, np.float32)
+
+
+def part_of(key: str) -> int | None:
+    """Return the slice number in a key made by `key_of`."""
+    _, separator, part = key.rpartition("\n")
+    return int(part) if separator else None
+
+
+def key_of(source_id: str, part: int | None) -> str:
+    """Return the key of a part of a source."""
+    return source_id if part is None else f"{source_id}\n{part}"
 
 
 def _parse_line(line: bytes) -> Entry | None:

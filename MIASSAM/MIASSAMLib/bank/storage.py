@@ -117,10 +117,8 @@ def open_storage(folder: Path, record: KindRecord, device: str = "cpu") -> RowSe
     Raises:
         BankError: a file cannot be read, or holds other rows than the record says.
     """
-    if record.storage not in COMPRESS_CHOICES[1:] or not set(_file_names(record.storage, "")) <= set(record.files):
-        raise BankError(
-            f"{folder} is stored as '{record.storage}' in {dict(record.files)}; restore or rebuild the bank"
-        )
+    if missing := set(_file_names(record.storage, "")) - set(record.files):
+        raise BankError(f"{folder} names no file for {', '.join(sorted(missing))}; restore or rebuild the bank")
     paths = {role: folder / name for role, name in record.files.items()}
     if record.storage == "none":
         searcher: RowSearcher = load_flat(paths["index"], device)

@@ -22,7 +22,7 @@ from .bank import MemoryBank, checked_rows
 from .exact import OtherRows
 from .manifest import MANIFEST_NAME, Manifest, ManifestDraft, SourceRecord, read_manifest, text_digest
 from .publish import Finish, Selector, select_rows_of, sweep_finished, write_synced
-from .spool import Entry, RowSpool
+from .spool import Entry, RowSpool, StoredPart, key_of, part_of
 from .storage import Compress, spool_dtype
 
 _NOTE_NAME = "build.json"
@@ -38,15 +38,6 @@ def check_free(path: Path, may_change: bool) -> None:
     """
     if path.exists() and not (may_change and (path / MANIFEST_NAME).exists()):
         raise BankError(f"{path} exists already; choose another name, append to it or allow to overwrite it")
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredPart:
-    """One `add`: its source, which slice of it, and rows per kind."""
-
-    source: str
-    part: int | None
-    n_rows: Mapping[str, int]
 
 
 class BankWriter:
@@ -122,11 +113,11 @@ class BankWriter:
 
     def has(self, source_id: str, part: int | None = None) -> bool:
         """Tell whether this part is stored, so that an interrupted build need not encode it again."""
-        return _key(source_id, part) in self._spool.keys(source_id)
+        return key_of(source_id, part) in self._spool.keys(source_id)
 
     def stored_slices(self, source_id: str) -> frozenset[int]:
         """Return the parts of a source that are stored."""
-        parts = (_part_of(key) for key in self._spool.keys(source_id))
+        parts = (part_of(key) for key in self._spool.keys(source_id))
         return frozenset(part for part in parts if part is not None)
 
     def add(
@@ -149,7 +140,7 @@ class BankWriter:
             digest: SHA-256 of the volume's file.
             places: feature kind -> (N, 3), where each row comes from, see `MemoryBank.places`.
         """
-        key = _key(source_id, part)
+        key = key_of(source_id, part)
         if key in self._added or source_id in [source.name for source in self._old_sources()]:
             raise BankError(f"{source_id} (part {part}) was added twice; give every source and slice once")
         if key in self._spool.keys(source_id):
@@ -167,7 +158,7 @@ class BankWriter:
     def parts(self) -> list[StoredPart]:
         """Return what the bank will hold, in order: the sources it is appended to, then this build's parts."""
         old = [StoredPart(source.name, None, source.n_patches) for source in self._old_sources()]
-        return old + [StoredPart(entry.source, _part_of(entry.key), entry.rows) for entry in self._spool.entries]
+        return old + [StoredPart(entry.source, part_of(entry.key), entry.rows) for entry in self._spool.entries]
 
     def search_excluding(self, kind: str, queries: FloatArray, excluded: Sequence[bool]) -> FloatArray:
         """Return squared distances (Q,) to the nearest row outside the excluded parts.
@@ -297,13 +288,3 @@ class BankWriter:
                     f"the disk of {self.path} is full; {kept}; free some space and run the build again"
                 ) from error
             raise BankError(f"{self.path} cannot be written ({reason(error)}); {kept}; check the folder") from error
-
-
-def _part_of(key: str) -> int | None:
-    """Return the slice number in a key made by `_key`."""
-    _, separator, part = key.rpartition("\n")
-    return int(part) if separator else None
-
-
-def _key(source_id: str, part: int | None) -> str:
-    return source_id if part is None else f"{source_id}\n{part}"
