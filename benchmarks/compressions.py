@@ -103,8 +103,8 @@ def measure(search: Any, slices: list[Any], exact: Any, rows: Any) -> dict[str, 
     inflation = distances / np.maximum(exact, 1e-12) - 1
     return {
         "recall@1": round(float((true <= exact * (1 + 1e-4)).mean()), 4),
-        "mean inflation": round(float(inflation.mean()), 5),
-        "p99 inflation": round(float(np.quantile(inflation, 0.99)), 4),
+        "inflation": round(float(inflation.mean()), 5),
+        "inflation p99": round(float(np.quantile(inflation, 0.99)), 4),
         "correlation": round(float(np.corrcoef(distances, exact)[0, 1]), 6),
         "ms": round(1000 * statistics.median(times)),
     }

@@ -139,9 +139,9 @@ def test_auto_keeps_a_small_bank_exact_and_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("free_gib", "card_gib", "n_rows", "dimension", "storage_name", "words"),
     [
-        (20, 0, 100_000, 1024, "none", "small"),
-        (1, 0, 100_000, 1024, "compressed", "1.0 GiB free"),
-        (20, 0, 1_000_000, 1024, "compressed", "too large"),
+        (20, 0, 30_000, 1024, "none", "small"),
+        (0.25, 0, 30_000, 1024, "compressed", "MiB free"),
+        (20, 0, 30_001, 1024, "compressed", "faster"),
         (20, 24, 1_000_000, 1024, "half", "graphics card"),
         (20, 24, 7_680_000, 1024, "half", "graphics card"),
         (20, 16, 7_680_000, 1024, "compressed", "29.3 GiB"),
@@ -150,7 +150,7 @@ def test_auto_keeps_a_small_bank_exact_and_says_why(tmp_path):
     ],
 )
 def test_auto_chooses_by_size_and_memory(monkeypatch, free_gib, card_gib, n_rows, dimension, storage_name, words):
-    monkeypatch.setattr(storage, "_free_memory", lambda: free_gib << 30)
+    monkeypatch.setattr(storage, "_free_memory", lambda: int(free_gib * 2**30))
     monkeypatch.setattr(storage, "_card_memory", lambda: card_gib << 30)
     chosen, reason = storage.choose_storage("auto", n_rows, dimension)
     assert chosen == storage_name

@@ -18,7 +18,7 @@ from ..errors import BankError
 from ..protocols import Progress, no_progress
 from .exact import read_index
 from .quality import HeldOut, measure
-from .rows import CHUNK_ROWS, LOW_DIMENSION, RowFile, Rows, open_npy, write_npy
+from .rows import CHUNK_ROWS, LOW_DIMENSION, RowFile, Rows, open_npy, squared_distances, write_npy
 
 _TRAIN_ROWS = 50_000
 _ROWS_PER_LIST = 40
@@ -90,12 +90,13 @@ class CompressedSearcher:
     def _rescored(self, queries: FloatArray, candidates: AnyArray) -> tuple[FloatArray, AnyArray]:
         """Return the least distance (Q,) and its row number (Q,) of candidates (Q, n_short)."""
         numbers, places = np.unique(np.maximum(candidates, 0), return_inverse=True)
-        rows = self.rows_at(numbers)[places.reshape(candidates.shape)]
-        rows -= queries[:, None]
-        distances = np.einsum("qkd,qkd->qk", rows, rows)
-        distances[candidates < 0] = np.inf
-        best = (np.arange(len(queries)), distances.argmin(axis=1))
-        return distances[best], candidates[best]
+        rows, places, each = self.rows_at(numbers), places.reshape(candidates.shape), np.arange(len(queries))
+        centered = rows - queries.mean(axis=0)
+        scores = np.einsum("nd,nd->n", centered, centered)[:, None] - 2 * centered @ (queries - queries.mean(axis=0)).T
+        listed = np.where(candidates < 0, np.inf, scores[places, each[:, None]])
+        best = (each, listed.argmin(axis=1))
+        distances = squared_distances(queries, rows[places[best]])
+        return np.where(candidates[best] < 0, np.inf, distances), candidates[best]
 
 
 def write_compressed(

@@ -20,8 +20,10 @@ Compress = Literal["auto", "none", "half", "compressed"]
 COMPRESS_CHOICES: tuple[Compress, ...] = ("auto", "none", "half", "compressed")
 
 _GIB = 1 << 30
-_FLAT_BYTES = _GIB
-_FLAT_ROWS = 500_000
+_EXACT_ROWS = 30_000
+"""From here on the short lists of a compressed bank are faster than the exact search (docs/adr/0002)."""
+_TREE_ROWS = 500_000
+"""Rows of few numbers are searched in a k-d tree, in milliseconds, up to here."""
 
 
 class RowSearcher(Protocol):
@@ -63,15 +65,18 @@ def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, 
         raise UsageError(f"storage '{wanted}' is unknown; choose one of {', '.join(COMPRESS_CHOICES)}")
     n_bytes, size = n_rows * dimension * 4, f"{n_rows} x {dimension} numbers, {_in_words(n_rows * dimension * 4)}"
     if dimension <= LOW_DIMENSION and wanted != "compressed":
-        many = wanted == "auto" and n_rows > _FLAT_ROWS
+        many = wanted == "auto" and n_rows > _TREE_ROWS
         return ("compressed", f"{size}: many short rows") if many else ("none", f"{size}: short rows stay exact")
     if wanted != "auto":
         return wanted, f"{size}: asked for"
-    if n_bytes <= min(_FLAT_BYTES, _free_memory() // 4) and n_rows <= _FLAT_ROWS:
+    if n_rows <= _EXACT_ROWS and n_bytes <= _free_memory() // 4:
         return "none", f"{size}: small, so kept exact in float32"
     if (card := _card_memory()) >= n_bytes // 2 + 4 * _GIB:
         return "half", f"{size}: large, and half of it fits the graphics card ({_in_words(card)})"
-    return "compressed", f"{size}: too large to search exactly on this machine ({_in_words(_free_memory())} free)"
+    return (
+        "compressed",
+        f"{size}: short lists are faster here than the exact search ({_in_words(_free_memory())} free)",
+    )
 
 
 def write_storage(
