@@ -140,7 +140,7 @@ def test_auto_keeps_a_small_bank_exact_and_says_why(tmp_path):
     ("free_gib", "card_gib", "n_rows", "dimension", "storage_name", "words"),
     [
         (20, 0, 30_000, 1024, "none", "small"),
-        (0.25, 0, 30_000, 1024, "compressed", "MiB free"),
+        (0.25, 0, 30_000, 1024, "compressed", "0.2 GiB free"),
         (20, 0, 30_001, 1024, "compressed", "faster"),
         (20, 24, 1_000_000, 1024, "half", "graphics card"),
         (20, 24, 7_680_000, 1024, "half", "graphics card"),

@@ -75,7 +75,7 @@ def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, 
         return "half", f"{size}: large, and half of it fits the graphics card ({_in_words(card)})"
     return (
         "compressed",
-        f"{size}: short lists are faster here than the exact search ({_in_words(_free_memory())} free)",
+        f"{size}: short lists are faster than the exact search ({_in_words(_free_memory())} free)",
     )
 
 
