@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import torch
-from MIASSAMLib.sam.embedded.model import file_digest
+from MIASSAMLib.files import sha256_of_file
 from torch import Tensor
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.save(average(*states), options.out / "weights.pt")
     training = json.loads((options.run / "training.json").read_text(encoding="utf-8"))
-    training["average_of"] = [file_digest(path) for path in paths]
+    training["average_of"] = [sha256_of_file(path) for path in paths]
     (options.out / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
     return 0
 

@@ -16,7 +16,7 @@ from MIASSAMLib.method import EncodedSlice, encode_slices, foreground_patches
 from MIASSAMLib.method.anomaly_map import anomaly_map
 from MIASSAMLib.method.prompts import center_of_gravity
 from MIASSAMLib.sam.embedded import EmbeddedSam
-from MIASSAMLib.sam.embedded_model import EmbeddedModel
+from MIASSAMLib.sam.models import EmbeddedModel
 from MIASSAMLib.volume.slice_image import frame_to_native, map_to_frame_xy, native_to_map
 from numpy.typing import NDArray
 
@@ -83,7 +83,7 @@ class Tally:
 def measure_features(model: EmbeddedSam, cases: Sequence[RealCase], step: int) -> dict[str, dict[str, float]]:
     """Measure every fusion on every `step`-th tumor slice of the cases."""
     config = preset("refined")
-    wrapped = EmbeddedModel(model, "measured", torch.device("cpu"))
+    wrapped = EmbeddedModel(model, "embedded", "measured", torch.device("cpu"))
     patients = [_encode(wrapped, case, config, step) for case in cases]
     for kind in KINDS:
         _search(patients, kind)

@@ -9,8 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from MIASSAMLib.files import sha256_of_file
 from MIASSAMLib.sam.embedded import CARD_PATH, WEIGHTS_PATH, load_embedded
-from MIASSAMLib.sam.embedded.model import file_digest
 
 TEXT_PATH = WEIGHTS_PATH.with_name("MODEL_CARD.md")
 TEMPLATE_PATH = Path(__file__).with_name("card_template.md")
@@ -36,7 +36,7 @@ def make_card(training: dict[str, Any], measured: dict[str, Any]) -> dict[str, A
     return {
         "name": "embedded",
         "file": WEIGHTS_PATH.name,
-        "sha256": file_digest(WEIGHTS_PATH),
+        "sha256": sha256_of_file(WEIGHTS_PATH),
         "bytes": WEIGHTS_PATH.stat().st_size,
         "parameters": sum(parameter.numel() for parameter in load_embedded().parameters()),
         "precision": "float16 on disk, float32 in memory",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from MIASSAMLib.sam.embedded import EmbeddedSam, build_embedded
+from MIASSAMLib.sam.embedded import EmbeddedSam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,7 +48,7 @@ class Learner:
     def __init__(self, seed: int, peak_rate: float, decay: float = 0.998, device: str = "cpu") -> None:
         torch.manual_seed(seed)
         self.device, self.peak_rate, self.decay = device, peak_rate, decay
-        self.model = build_embedded().to(device).to(memory_format=torch.channels_last).train()
+        self.model = EmbeddedSam().to(device).to(memory_format=torch.channels_last).train()
         self.head = GreyHead().to(device)
         self.average = copy.deepcopy(self.model).eval()
         self.progress = Progress(seed=seed)

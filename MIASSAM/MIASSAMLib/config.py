@@ -1,7 +1,8 @@
 """One frozen config per preset: every number of the method, as data.
 
-The config is saved in every bank and every result; loading refuses a mismatch. Sources: the paper
-(MIAS-SAM, BMVC 2025, sections 3.1 to 3.3) and, where the text is silent, the published code.
+The config is saved in every bank and every result; loading refuses a mismatch. A preset's config has the fields that
+this preset uses and no others, so a change either changes the result or is refused by name. Sources: the paper
+(MIAS-SAM, BMVC 2025, sections 3.1 to 3.3) and, where the text is silent, the published code; docs/adr for `refined`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from .errors import UsageError
 
@@ -26,123 +27,181 @@ MAP_PX = 256
 """Side of the anomaly map, and of SAM's low-resolution logits."""
 EMBEDDING_PX = 64
 """Side of SAM's image embedding (256 channels)."""
+PATCH_GRID = 32
+"""Patches per side of a slice (paper 3.1 with the published code's padding)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Numbers of one preset.
+    """What every preset has.
 
     Attributes:
         preset: name of the preset this config started from.
         features: feature kinds a bank of this config stores, in order.
-        fusion_weights: weight of each kind's z score in a calibrated map.
-        place_weight: weight of a patch's place in the foreground box among its intensity features.
         window_px, stride, padding, pooled_cells: the patching function P, in embedding cells (paper 3.1).
-        distance: what a patch score is; the published code keeps Faiss's squared L2.
+        lesion_margin: slices this near to a lesion's teach nothing normal either: partial volume, edema, short labels.
         half_cell_shift: resize the patch grid as the published code does, which moves the map by
             +8 px of 1024 right and down.
         map_sigma_px: Gaussian smoothing of the map, px of the 256 map.
         gamma: exponent of the center-of-gravity weights (paper 3.2).
-        box_level: cut of the normalized map for the box prompt (paper, Table 3).
-        dense_prompt: add the map to the prompt through SAM's mask input (paper 3.3).
-        dense_prompt_logit: a normalized map value v enters as the logit (2 v - 1) * dense_prompt_logit.
+        box_level: the box prompt holds what lies above this share of the map's height (paper, Table 3).
         prompt, mask: defaults of the point rule and the mask index.
         detour_px: the published code shrinks each image to this side before SAM's 1024; 0 = no detour.
-        foreground_only: ignore the map outside the foreground for scores and prompts.
-        per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
-            volumes better (auto).
-        contrast: "flair" makes the calibrated map one of brightness, for contrasts on which lesions are bright.
-        zoom: a cluster is looked at again in windows this many times as wide as it is.
-        feedback_rounds: how often a mask may go back into the decoder as a prompt.
-        axis_sigma_mm: Gaussian smoothing of calibrated maps along the slice axis; 0 = none.
-        calibrated: maps become z-maps of held-out normals and only unusual slices are segmented.
         seed: seed of every random choice of a build.
     """
 
     preset: str
     features: tuple[str, ...] = ("embedding",)
-    fusion_weights: tuple[float, ...] = (1.0,)
-    place_weight: float = 0.0
     window_px: int = 5
     stride: int = 2
     padding: int = 2
     pooled_cells: int = 4
-    distance: Distance = "l2"
+    lesion_margin: int = 2
     half_cell_shift: bool = False
     map_sigma_px: float = 4.0
     gamma: float = 5.0
     box_level: float = 0.5
-    dense_prompt: bool = True
-    dense_prompt_logit: float = 8.0
     prompt: PromptKind = "cog"
     mask: MaskChoice = "3"
     detour_px: int = 0
-    foreground_only: bool = False
-    per_position: PerPosition = "off"
-    contrast: Contrast = ""
-    zoom: tuple[float, ...] = ()
-    feedback_rounds: int = 0
-    axis_sigma_mm: float = 0.0
-    calibrated: bool = False
     seed: int = 0
+
+    is_calibrated: ClassVar[bool] = False
+    """Whether maps are z-maps of held-out normals, so that only what is unusual is segmented."""
+
+    def __post_init__(self) -> None:
+        side = (EMBEDDING_PX + 2 * self.padding - self.window_px) // max(self.stride, 1) + 1
+        if self.stride != EMBEDDING_PX // PATCH_GRID or side != PATCH_GRID:
+            raise UsageError(
+                f"windows of {self.window_px} cells, stride {self.stride} and padding {self.padding} give a grid of "
+                f"{side} x {side} patches; {PATCH_GRID} x {PATCH_GRID} are wanted, as by 5, 2 and 2"
+            )
+        if unknown := sorted(set(self.features) - {"embedding", "intensity"}):
+            raise UsageError(f"feature kinds {unknown} are unknown; choose of embedding and intensity")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON-able data."""
         data = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Config:
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Config:
         """Read a config written by `to_dict`.
 
         Raises:
-            UsageError: a key is unknown, so the data came from another version.
+            UsageError: its preset is unknown, or it has other fields than this version's.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(data) - known):
-            raise UsageError(f"config has unknown keys {unknown}; this version knows {sorted(known)}")
-        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
-        return cls(**values)
-
-    def feature_digest(self) -> str:
-        """Return the digest of what decides a bank's rows: equal digests may share a bank."""
-        keys = ("features", "place_weight", "window_px", "stride", "padding", "pooled_cells", "detour_px")
-        data = self.to_dict()
-        return _digest({key: data[key] for key in keys})
+        base = PRESETS.get(str(data.get("preset", "")).partition(":")[0])
+        if base is None:
+            raise UsageError(f"there is no preset '{data.get('preset')}'; this version has {', '.join(PRESETS)}")
+        if unlike := sorted(set(data) ^ {field.name for field in dataclasses.fields(base)}):
+            raise UsageError(
+                f"the config of preset {base.preset} differs from this version's in {', '.join(unlike)}: it was made "
+                "by another version; build the bank again"
+            )
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        return type(base)(**values)
 
     def digest(self) -> str:
         """Return the SHA-256 of the whole config."""
-        return _digest(self.to_dict())
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def _digest(data: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+@dataclasses.dataclass(frozen=True)
+class PaperConfig(Config):
+    """What only the paper's way has: one prompt on every slice.
+
+    Attributes:
+        distance: what a patch score is; the published code keeps Faiss's squared L2.
+        foreground_only: ignore the map outside the foreground for scores and prompts.
+        dense_prompt: add the map to the prompt through SAM's mask input (paper 3.3).
+        dense_prompt_logit: a normalized map value v enters as the logit (2 v - 1) * dense_prompt_logit.
+    """
+
+    distance: Distance = "l2"
+    foreground_only: bool = False
+    dense_prompt: bool = True
+    dense_prompt_logit: float = 8.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features != ("embedding",):
+            raise UsageError(f"the preset {self.preset} compares embeddings only; features {self.features} came")
+
+
+@dataclasses.dataclass(frozen=True)
+class RefinedConfig(Config):
+    """What only the calibrated way has: clusters of a z-map, lesions in 3-D, candidates weighed by evidence.
+
+    Features and their calibration on held-out normal slices:
+        place_weight: weight of a patch's place in the foreground box among its intensity features.
+        intensity_means_px, intensity_spreads_px: sigmas of the intensity statistics, px of the 256 map.
+        fusion_weights: weight of each kind's z score in the map.
+        per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
+            volumes better (auto).
+        contrast: "flair" makes the map one of brightness, for contrasts on which lesions are bright.
+        brightness_sigma_px: smoothing of that map, px of the 256 map.
+        held_out_slices: how many slices of a build are held out.
+        held_out_gap: in a bank of one volume a held-out slice is compared with slices more than this far away.
+        level_quantile: the cluster-forming level exceeds this share of normal tissue.
+        axis_sigma_mm: Gaussian smoothing of maps along the slice axis; 0 = none.
+
+    Outlines of a cluster (docs/adr/0005):
+        zoom: a cluster is looked at again in windows this many times as wide as it is.
+        window_least_px: side of the smallest window, native px: less shows nothing but interpolation.
+        window_share: a window larger than this share of the slice is no closer look.
+        ring_px: negative points lie between these distances from the cluster, px of the 256 map.
+        ring_quiet: and where the map is below this many standard deviations.
+        near_px: how far beside the cluster a mask still lies near it, px of the 256 map.
+        rim_px: width of the rim a mask is compared with, px of the 256 map.
+        shape_px: a cluster this wide is much wider than the map's blur, so that agreement counts in full.
+        least_inside: a mask of which less lies on or near the cluster is not believed; then the cluster is outlined.
+    """
+
+    features: tuple[str, ...] = ("embedding", "intensity")
+    gamma: float = 2.0
+    mask: MaskChoice = "auto"
+    place_weight: float = 0.15
+    intensity_means_px: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
+    intensity_spreads_px: tuple[float, ...] = (2.0, 4.0)
+    fusion_weights: tuple[float, ...] = (0.5, 1.0)
+    per_position: PerPosition = "auto"
+    contrast: Contrast = ""
+    brightness_sigma_px: float = 1.0
+    held_out_slices: int = 160
+    held_out_gap: int = 2
+    level_quantile: float = 0.975
+    axis_sigma_mm: float = 0.0
+    zoom: tuple[float, ...] = (2.0, 3.0)
+    window_least_px: int = 32
+    window_share: float = 0.75
+    ring_px: tuple[float, ...] = (10.0, 24.0)
+    ring_quiet: float = 1.0
+    near_px: int = 6
+    rim_px: int = 4
+    shape_px: float = 64.0
+    least_inside: float = 0.4
+
+    is_calibrated: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.fusion_weights) != len(self.features):
+            raise UsageError(
+                f"{len(self.fusion_weights)} fusion weights came for the {len(self.features)} feature kinds "
+                f"{', '.join(self.features)}; give one for each, joined by +"
+            )
 
 
 PRESETS: dict[str, Config] = {
-    "paper": Config(preset="paper"),
-    "published-code": Config(
-        preset="published-code",
-        distance="squared_l2",
-        half_cell_shift=True,
-        dense_prompt=False,
-        detour_px=256,
+    "paper": PaperConfig(preset="paper"),
+    "published-code": PaperConfig(
+        preset="published-code", distance="squared_l2", half_cell_shift=True, dense_prompt=False, detour_px=256
     ),
-    "refined": Config(
-        preset="refined",
-        features=("embedding", "intensity"),
-        fusion_weights=(0.5, 1.0),
-        place_weight=0.15,
-        dense_prompt=False,
-        mask="auto",
-        foreground_only=True,
-        per_position="auto",
-        zoom=(2.0, 3.0),
-        feedback_rounds=3,
-        calibrated=True,
-    ),
+    "refined": RefinedConfig(preset="refined"),
 }
-
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "distance": get_args(Distance),
@@ -157,7 +216,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 def preset(name: str) -> Config:
     """Return the config of a preset, or of one with changes: `refined:zoom=off,mask=3`.
 
-    A change names a field of `Config`; several values of one field are joined by `+`, none is `off`.
+    A change names a field of the preset's config; several values of one field are joined by `+`, none is `off`.
 
     Raises:
         UsageError: no preset has this name, or a change does not fit.
@@ -172,12 +231,10 @@ def changed(config: Config, changes: str) -> Config:
     """Return a config with changes such as `contrast=flair,axis_sigma_mm=5`.
 
     Raises:
-        UsageError: a change names no field, its value does not fit, or the preset cannot do it.
+        UsageError: a change names no field of this preset, or its value does not fit.
     """
     for change in filter(None, changes.split(",")):
         config = _changed_once(config, change)
-    if (config.contrast or config.axis_sigma_mm) and not config.calibrated:
-        raise UsageError(f"{changes} needs a calibrated map, which the preset {config.preset} has not; use refined")
     return config
 
 
@@ -185,7 +242,10 @@ def _changed_once(config: Config, change: str) -> Config:
     key, equals, text = change.partition("=")
     fields = [field.name for field in dataclasses.fields(config) if field.name != "preset"]
     if key not in fields or not equals:
-        raise UsageError(f"'{change}' changes no field of a preset; write FIELD=VALUE with one of {', '.join(fields)}")
+        raise UsageError(
+            f"'{change}' changes no field that the preset {config.preset} uses; write FIELD=VALUE with one of "
+            f"{', '.join(fields)}"
+        )
     try:
         value = _value_like(getattr(config, key), text)
         if value not in CHOICES.get(key, (value,)):

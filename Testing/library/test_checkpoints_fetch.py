@@ -2,11 +2,13 @@
 
 import hashlib
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from MIASSAMLib import checkpoints
 from MIASSAMLib.checkpoints import download
+from MIASSAMLib.cli.main import main
 from MIASSAMLib.errors import Cancelled, CheckpointError, UsageError
 from MIASSAMLib.sam import registry
 
@@ -60,8 +62,8 @@ def server():
 @pytest.fixture
 def published(server, tmp_path, monkeypatch):
     """vit_b of the registry, served from this machine into an empty cache."""
-    entry = registry.CheckpointEntry("vit_b", "sam.pth", server.url + "/sam.pth", DIGEST, 5)
-    monkeypatch.setitem(registry.REGISTRY, "vit_b", entry)
+    entry = replace(registry.MODELS["vit_b"], file_name="sam.pth", url=server.url + "/sam.pth", sha256=DIGEST)
+    monkeypatch.setitem(registry.MODELS, "vit_b", entry)
     monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache" / "sam.pth"
 
@@ -155,9 +157,26 @@ def test_model_that_is_not_there_does_not_verify(published) -> None:
         checkpoints.verify("vit_b")
 
 
-def test_unknown_name_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="vit_b, vit_l, vit_h"):
-        checkpoints.fetch("embedded")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("embedded", "inside the package"), ("medsam", "given by its file"), ("vit_x", "unknown")],
+)
+def test_model_that_is_not_downloaded_is_a_usage_error_saying_why(name, words) -> None:
+    with pytest.raises(UsageError, match=rf"{words}.*vit_t, vit_b, vit_l"):
+        checkpoints.fetch(name)
+
+
+def test_shipped_model_verifies_and_stays() -> None:
+    assert checkpoints.verify("embedded").is_file()
+    with pytest.raises(UsageError, match="inside the package"):
+        checkpoints.remove("embedded")
+
+
+def test_models_list_names_every_row_of_the_table(published, capsys) -> None:
+    assert main(["models", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()] == list(registry.MODELS)
+    assert "miassam models fetch vit_t (41 MB)" in shown and "bowang-lab/MedSAM" in shown
 
 
 def test_folder_that_cannot_be_made_is_reported(server, tmp_path) -> None:
@@ -167,4 +186,4 @@ def test_folder_that_cannot_be_made_is_reported(server, tmp_path) -> None:
 
 
 def test_published_addresses_are_https() -> None:
-    assert all(entry.url.startswith("https://") and len(entry.sha256) == 64 for entry in registry.REGISTRY.values())
+    assert all(entry.url.startswith("https://") and len(entry.sha256) == 64 for entry in registry.downloadable())

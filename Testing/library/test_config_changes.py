@@ -10,13 +10,13 @@ from MIASSAMLib.errors import UsageError
 
 
 def test_changes_change_what_they_name_and_nothing_else():
-    config = preset("refined:zoom=off,feedback_rounds=1,mask=3,foreground_only=off,fusion_weights=1+0.5")
-    assert (config.zoom, config.feedback_rounds, config.mask) == ((), 1, "3")
-    assert (config.foreground_only, config.fusion_weights) == (False, (1.0, 0.5))
-    assert config.preset == "refined:zoom=off,feedback_rounds=1,mask=3,foreground_only=off,fusion_weights=1+0.5"
+    config = preset("refined:zoom=off,least_inside=0.2,mask=3,half_cell_shift=on,fusion_weights=1+0.5")
+    assert (config.zoom, config.least_inside, config.mask) == ((), 0.2, "3")
+    assert (config.half_cell_shift, config.fusion_weights) == (True, (1.0, 0.5))
+    assert config.preset == "refined:zoom=off,least_inside=0.2,mask=3,half_cell_shift=on,fusion_weights=1+0.5"
     back = dataclasses.replace(
         config, **{name: getattr(PRESETS["refined"], name)
-                   for name in ("preset", "zoom", "feedback_rounds", "mask", "foreground_only", "fusion_weights")}
+                   for name in ("preset", "zoom", "least_inside", "mask", "half_cell_shift", "fusion_weights")}
     )  # fmt: skip
     assert back == PRESETS["refined"]
 
@@ -41,14 +41,29 @@ def test_a_config_with_changes_survives_its_file():
         ("refined:zoom", "changes no field"),
         ("refined:preset=paper", "changes no field"),
         ("refined:seed=many", "does not fit"),
-        ("refined:foreground_only=maybe", "does not fit"),
+        ("refined:half_cell_shift=maybe", "does not fit"),
         ("refined:zoom=wide", "does not fit"),
         ("refined:mask=4", "does not fit"),
         ("refined:contrast=t1", "does not fit"),
-        ("paper:contrast=flair", "needs a calibrated map"),
-        ("paper:axis_sigma_mm=5", "needs a calibrated map"),
+        ("paper:contrast=flair", "changes no field that the preset paper uses"),
+        ("paper:axis_sigma_mm=5", "changes no field that the preset paper uses"),
+        ("refined:distance=squared_l2", "changes no field that the preset refined uses"),
+        ("refined:dense_prompt=on", "changes no field that the preset refined uses"),
+        ("refined:stride=1", "grid of 64 x 64 patches"),
+        ("refined:features=intensity", "2 fusion weights came for the 1 feature kinds"),
+        ("refined:features=embedding+colour", "'colour'. are unknown"),
+        ("paper:features=embedding+intensity", "compares embeddings only"),
     ],
 )
 def test_a_bad_change_says_what_is_wrong(name, words):
     with pytest.raises(UsageError, match=words):
         preset(name)
+
+
+def test_a_config_of_another_version_says_what_to_do():
+    data = preset("refined").to_dict()
+    with pytest.raises(UsageError, match="differs from this version's in feedback_rounds.*build the bank again"):
+        Config.from_dict({**data, "feedback_rounds": 3})
+    data.pop("zoom")
+    with pytest.raises(UsageError, match="differs from this version's in zoom"):
+        Config.from_dict(data)

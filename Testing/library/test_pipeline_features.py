@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 from MIASSAMLib.config import preset
-from MIASSAMLib.method import extract_features, foreground_patches
+from MIASSAMLib.method.features import extract_features, foreground_patches
 from MIASSAMLib.method.patches import intensity_statistics, patch_places
 
 REFINED = preset("refined")
@@ -19,7 +19,7 @@ def disk(center_xy=(128, 128), radius=60) -> np.ndarray:
 
 
 def test_statistics_of_a_constant_raster_are_its_value_and_no_spread():
-    rows = intensity_statistics(np.full((1, 256, 256), 0.4, np.float32))[0]
+    rows = intensity_statistics(np.full((1, 256, 256), 0.4, np.float32), REFINED)[0]
     np.testing.assert_allclose(rows[:, :4], 0.4, atol=1e-6)
     np.testing.assert_allclose(rows[:, 4:], 0, atol=1e-3)
 
@@ -27,14 +27,14 @@ def test_statistics_of_a_constant_raster_are_its_value_and_no_spread():
 def test_a_bright_spot_is_seen_at_the_patch_it_is_in():
     raster = np.zeros((1, 256, 256), np.float32)
     raster[0, 81:83, 161:163] = 1  # the center of patch row 10, column 20
-    row, column = np.unravel_index(intensity_statistics(raster)[0, :, 0].argmax(), (32, 32))
+    row, column = np.unravel_index(intensity_statistics(raster, REFINED)[0, :, 0].argmax(), (32, 32))
     assert (row, column) == (10, 20)
 
 
 def test_statistics_do_not_depend_on_the_raster_side():
     small = np.random.default_rng(0).random((1, 256, 256)).astype(np.float32)
     large = small.repeat(4, 1).repeat(4, 2)
-    np.testing.assert_allclose(intensity_statistics(large), intensity_statistics(small), atol=1e-6)
+    np.testing.assert_allclose(intensity_statistics(large, REFINED), intensity_statistics(small, REFINED), atol=1e-6)
 
 
 def test_places_follow_the_body_through_the_frame():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from MIASSAMLib.config import preset
-from MIASSAMLib.method.candidates import keep_touching
 from MIASSAMLib.method.evidence import Witness, dice, edge_contrast
-from MIASSAMLib.method.view import View, closer_views, whole_view
+from MIASSAMLib.method.outline import keep_touching
+from MIASSAMLib.method.view import View, Window, closer_windows, encode_windows, whole_view
 from MIASSAMLib.volume import SliceFrame
 from scipy import ndimage
 
 SIDE = 256
+REFINED = preset("refined")
 
 
 def disk(x: float, y: float, radius: float) -> np.ndarray:
@@ -21,7 +22,7 @@ def disk(x: float, y: float, radius: float) -> np.ndarray:
 def witness(lesion: np.ndarray, cluster: np.ndarray, others: tuple = ()) -> Witness:
     raster = 0.3 + 0.4 * lesion + np.random.default_rng(0).normal(0, 0.02, (SIDE, SIDE))
     values = 10 * ndimage.gaussian_filter(cluster.astype(float), 4)
-    return Witness(raster.astype(np.float32), values.astype(np.float32), cluster, others)
+    return Witness(raster.astype(np.float32), values.astype(np.float32), cluster, others, REFINED)
 
 
 def test_a_small_lesion_is_preferred_to_the_blur_of_the_map():
@@ -54,14 +55,21 @@ def test_consensus_counts():
     assert shared.consensus == 1
 
 
+def test_a_mask_is_not_compared_with_itself():
+    lesion, other = disk(100, 100, 10), disk(140, 100, 10)
+    judge = witness(lesion, lesion, (lesion, other))
+    assert judge.judge(lesion, own=0).consensus == 0
+    assert judge.judge(lesion).consensus == 0.5
+
+
 def test_contrast_is_of_the_edge_and_does_not_care_for_sign():
     raster = np.where(disk(100, 100, 10), 0.7, 0.3).astype(np.float32)
-    assert edge_contrast(raster, disk(100, 100, 10)) > 1.5
+    assert edge_contrast(raster, disk(100, 100, 10), 4) > 1.5
     np.testing.assert_allclose(
-        edge_contrast(raster, disk(100, 100, 10)), edge_contrast(1 - raster, disk(100, 100, 10)), rtol=1e-4
+        edge_contrast(raster, disk(100, 100, 10), 4), edge_contrast(1 - raster, disk(100, 100, 10), 4), rtol=1e-4
     )
-    assert edge_contrast(raster, disk(180, 100, 10)) == 0
-    assert edge_contrast(raster, np.ones((SIDE, SIDE), bool)) == 0
+    assert edge_contrast(raster, disk(180, 100, 10), 4) == 0
+    assert edge_contrast(raster, np.ones((SIDE, SIDE), bool), 4) == 0
 
 
 def test_parts_away_from_the_cluster_are_dropped_and_one_part_is_kept():
@@ -72,7 +80,7 @@ def test_parts_away_from_the_cluster_are_dropped_and_one_part_is_kept():
 
 def test_a_mask_in_a_window_lies_where_the_window_was_cut():
     frame, corner = SliceFrame.crop((200, 180), np.array([120.0, 50.0]), 64)
-    view = View("zoom", frame, corner, (200, 180), None)
+    view = View(Window("zoom", frame, corner), (200, 180), None)
     native = np.array([120.0, 50.0])
     x, y = np.asarray(view.to_frame_xy(native)) / 4
     rows, columns = np.indices((SIDE, SIDE))
@@ -99,13 +107,13 @@ def test_small_clusters_are_looked_at_closer_and_large_ones_are_not():
     config = preset("refined")
     pixels = disk(60, 200, 4)[:, :200].astype(np.float32)
     model = CountingModel()
-    views = closer_views(model, pixels, pixels > 0, config)
+    views = encode_windows(model, pixels, closer_windows(pixels.shape, pixels > 0, config))
     assert len(views) == len(config.zoom) == len(model.shown)
     assert all(raster.mean() > 0.02 for raster in model.shown), "the lesion is not in the window"
     large = disk(100, 128, 80)[:, :200]
-    assert not closer_views(model, pixels, large, config)
-    assert not closer_views(model, pixels, pixels > 0, preset("refined:zoom=off"))
-    assert not closer_views(model, pixels, np.zeros_like(large), config)
+    assert not closer_windows(pixels.shape, large, config)
+    assert not closer_windows(pixels.shape, pixels > 0, preset("refined:zoom=off"))
+    assert not closer_windows(pixels.shape, np.zeros_like(large), config)
 
 
 def test_the_whole_view_is_the_slice():

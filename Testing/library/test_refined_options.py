@@ -7,11 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from MIASSAMLib.cli.segment import load_segmenter
+from MIASSAMLib.api import open_segmenter
 from MIASSAMLib.config import changed, preset
 from MIASSAMLib.errors import UsageError
-from MIASSAMLib.method import Segmenter, SegmentOptions, smoothed_brightness
+from MIASSAMLib.method import Segmenter, SegmentOptions
 from MIASSAMLib.method.calibrated import Calibration
+from MIASSAMLib.method.features import smoothed_brightness
 from MIASSAMLib.phantoms import default_grid, make_phantom
 
 
@@ -28,10 +29,11 @@ def test_brightness_is_that_of_the_foreground_only():
     foreground = np.zeros((256, 256), bool)
     foreground[100:150, 100:150] = True
     raster = np.where(foreground, 0.4, 0.9).astype(np.float32)
-    found = smoothed_brightness(raster, foreground)
+    found = smoothed_brightness(raster, foreground, preset("refined"))
     np.testing.assert_allclose(found[foreground], 0.4, atol=1e-5)
     assert not found[~foreground].any()
-    np.testing.assert_allclose(smoothed_brightness(np.kron(raster, np.ones((4, 4), np.float32)), foreground), found)
+    large = np.kron(raster, np.ones((4, 4), np.float32))
+    np.testing.assert_allclose(smoothed_brightness(large, foreground, preset("refined")), found)
 
 
 def test_flair_maps_brightness_and_finds_a_bright_lesion(embedded_model, brain_bank, bright):
@@ -84,6 +86,6 @@ def test_smoothing_along_the_axis_spreads_the_map_across_slices_only_within_the_
 
 
 def test_what_a_preset_cannot_do_is_refused(brain_bank_path):
-    with pytest.raises(UsageError, match="needs a calibrated map"):
-        load_segmenter(brain_bank_path, "paper", changes="contrast=flair")
-    assert load_segmenter(brain_bank_path, changes="contrast=flair").config.contrast == "flair"
+    with pytest.raises(UsageError, match="changes no field that the preset paper uses"):
+        open_segmenter(brain_bank_path, preset="paper:contrast=flair")
+    assert open_segmenter(brain_bank_path, preset=":contrast=flair").config.contrast == "flair"

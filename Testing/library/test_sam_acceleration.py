@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 from MIASSAMLib.protocols import Prompts
-from MIASSAMLib.sam import acceleration, load_model, precision_check, registry
-from MIASSAMLib.sam.attention import attend_in_chunks
-from MIASSAMLib.sam.fused_block import FusedBlock, accelerate_encoder
-from MIASSAMLib.sam.options import RunOptions
-from MIASSAMLib.sam.precision_check import embedding_cosine, probe_raster
+from MIASSAMLib.sam import acceleration, load_model, registry
+from MIASSAMLib.sam.acceleration import embedding_cosine, probe_raster
+from MIASSAMLib.sam.device import RunOptions
+from MIASSAMLib.sam.fused_vit import FusedBlock, accelerate_vit, attend_in_chunks
 from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 from torch.nn import functional as F
@@ -46,7 +45,7 @@ def small_vit(seed: int = 0) -> ImageEncoderViT:
 def test_fused_blocks_keep_class_family_weights_and_float32_numbers() -> None:
     encoder, images = small_vit(), torch.randn(2, 3, 256, 256)
     expected, weights = encoder(images), {key: value.clone() for key, value in encoder.state_dict().items()}
-    accelerate_encoder(encoder, torch.float32)
+    accelerate_vit(encoder, torch.float32)
     assert all(isinstance(block, FusedBlock) for block in encoder.blocks)
     assert all(torch.equal(value, weights[key]) for key, value in encoder.state_dict().items())
     torch.testing.assert_close(encoder(images), expected, atol=2e-5, rtol=1e-4)
@@ -55,7 +54,7 @@ def test_fused_blocks_keep_class_family_weights_and_float32_numbers() -> None:
 def test_relative_positions_matter_in_that_comparison() -> None:
     encoder, images = small_vit(), torch.randn(1, 3, 256, 256)
     expected = encoder(images)
-    accelerate_encoder(encoder, torch.float32)
+    accelerate_vit(encoder, torch.float32)
     for block in encoder.blocks:
         block._table_h = block._table_h.flip(0)
     assert (encoder(images) - expected).abs().max() > 1e-2
@@ -65,7 +64,7 @@ def test_relative_positions_matter_in_that_comparison() -> None:
 def test_reduced_precision_stays_close(dtype) -> None:
     encoder, images = small_vit(), torch.randn(1, 3, 256, 256)
     expected = encoder(images)
-    accelerate_encoder(encoder, dtype)
+    accelerate_vit(encoder, dtype)
     assert embedding_cosine(encoder(images), expected) > 0.9995
 
 
@@ -96,7 +95,7 @@ def test_embedded_float32_acceleration_is_exact_to_rounding(own_cache) -> None:
 
 def test_precision_that_fails_the_check_is_given_up_and_remembered(own_cache, monkeypatch, caplog) -> None:
     monkeypatch.setattr(acceleration, "choose_precision", lambda device, word: torch.bfloat16)
-    monkeypatch.setattr(precision_check, "LEAST_COSINE", 1.1)
+    monkeypatch.setattr(acceleration, "LEAST_COSINE", 1.1)
     plain, careful = load_model("embedded", None, "cpu", PLAIN), load_model("embedded", None, "cpu")
     assert careful.precision == "float32" and "float32 is used" in caplog.text
     torch.testing.assert_close(
@@ -108,6 +107,6 @@ def test_precision_that_fails_the_check_is_given_up_and_remembered(own_cache, mo
 def test_precision_check_runs_once_per_machine(own_cache) -> None:
     key, measured = {"digest": "0" * 64, "precision": "bfloat16-cpu", "chip": "x", "torch": "y"}, []
     measure = lambda: measured.append(1) or 0.99995  # noqa: E731
-    assert precision_check.is_precision_good(key, measure) and precision_check.is_precision_good(key, measure)
-    assert not precision_check.is_precision_good({**key, "torch": "z"}, lambda: 0.9)
+    assert acceleration.is_precision_good(key, measure) and acceleration.is_precision_good(key, measure)
+    assert not acceleration.is_precision_good({**key, "torch": "z"}, lambda: 0.9)
     assert len(measured) == 1

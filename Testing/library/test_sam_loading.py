@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from MIASSAMLib.errors import CheckpointError, UsageError
 from MIASSAMLib.files import sha256_of_file
 from MIASSAMLib.protocols import Prompts
 from MIASSAMLib.sam import load_model, registry
-from MIASSAMLib.sam.options import RunOptions
+from MIASSAMLib.sam.device import RunOptions
 from MIASSAMLib.sam.state_dict import deduce_architecture, read_state_dict
 
 POINT = Prompts(np.array([[[500.0, 480.0]]], np.float32), np.array([[1]]))
@@ -109,8 +110,8 @@ def test_published_name_with_another_digest_is_refused(random_vit_b, tmp_path) -
 
 
 def test_published_name_with_its_digest_is_accepted_from_the_cache(random_vit_b, tmp_path, monkeypatch) -> None:
-    entry = registry.CheckpointEntry("vit_b", "published.pth", "https://x", sha256_of_file(random_vit_b), 375)
-    monkeypatch.setitem(registry.REGISTRY, "vit_b", entry)
+    entry = replace(registry.MODELS["vit_b"], file_name="published.pth", sha256=sha256_of_file(random_vit_b))
+    monkeypatch.setitem(registry.MODELS, "vit_b", entry)
     monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "published.pth").symlink_to(random_vit_b)
     assert load_model("vit_b", None, "cpu", FAST).digest == entry.sha256

@@ -68,25 +68,27 @@ def test_what_a_library_prints_does_not_break_the_protocol():
     assert buffer.feed(b'nd":"result"}\n\n[1]\n') == [{"id": 1, "kind": "result"}]
 
 
-def test_out_of_memory_takes_smaller_batches_then_the_cpu():
-    from MIASSAMLib.errors import MiassamError
-    from MIASSAMLib.worker.memory import with_less_memory
+def test_what_the_library_warns_of_reaches_the_user(tmp_path):
+    """Memory that ran out is told in the panel's log, from whichever room it comes."""
+    import logging
 
-    tried, said = [], []
+    from MIASSAMLib.worker.server import answer
 
-    def attempt(batch, device):
-        tried.append((batch, device))
-        if device != "cpu":
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return "done"
+    class Told:
+        def __init__(self):
+            self.lines, self.answers = [], []
 
-    assert with_less_memory(attempt, said.append) == "done"
-    assert tried == [(0, ""), (1, ""), (1, "cpu")]
-    assert "one slice at a time" in said[0] and "CPU" in said[1]
-    with pytest.raises(MiassamError, match="not enough memory"):
-        with_less_memory(lambda batch, device: (_ for _ in ()).throw(MemoryError()), said.append)
-    with pytest.raises(RuntimeError, match="a bug"):
-        with_less_memory(lambda batch, device: (_ for _ in ()).throw(RuntimeError("a bug")), said.append)
+        def log(self, text):
+            self.lines.append(text)
+
+        def finish(self, kind, **fields):
+            self.answers.append((kind, fields))
+
+    call, logger = Told(), logging.getLogger("MIASSAMLib.sam.device")
+    verbs = {"work": lambda arguments, call: logger.warning("going on with the CPU") or {}}
+    answer(verbs, {"verb": "work"}, call)
+    logger.warning("after the request")
+    assert call.lines == ["going on with the CPU"] and call.answers == [("result", {"value": {}})]
 
 
 def test_arrays_stay_in_the_exchange_folder(tmp_path):
@@ -131,52 +133,15 @@ def test_embeddings_that_spill_to_disk_go_with_the_exchange_folder(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()], "it lies in the folder that is removed at the end"
 
 
-class Told:
-    """A call that remembers what it was told."""
-
-    def __init__(self, folder):
-        self.folder, self.lines = folder, []
-
-    def log(self, text):
-        self.lines.append(text)
-
-    def save(self, stem, array):
-        return f"{stem}.npy"
-
-
-def test_a_run_out_of_memory_goes_on_with_less(tmp_path, monkeypatch):
-    """The engine's own segmenting, with a model that fits the CPU only, one slice at a time."""
-    from types import SimpleNamespace
-
-    from MIASSAMLib.worker import answers
-    from MIASSAMLib.worker.engine import Engine
-
-    tried = []
-
-    def segment_once(self, arguments, batch, call):
-        tried.append((batch, arguments["model"]["device"]))
-        if len(tried) < 3:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        session = SimpleNamespace(model=SimpleNamespace(device="cpu"), n_encoded=4)
-        return session, SimpleNamespace(heat_kji=np.zeros(3), labels_kji=np.zeros(3))
-
-    monkeypatch.setattr(Engine, "_segment_once", segment_once)
-    monkeypatch.setattr(answers, "case_answer", lambda case: {"n_lesions": 0})
-    call = Told(tmp_path)
-    answer = Engine(tmp_path).segment({"model": {"name": "embedded", "device": "cuda"}}, call)
-    assert tried == [(0, "cuda"), (1, "cuda"), (1, "cpu")]
-    assert answer["device"] == "cpu" and "CPU" in call.lines[-1]
-
-
 def test_deleting_models_frees_their_folder(tmp_path, monkeypatch):
     from MIASSAMLib.sam import registry
     from MIASSAMLib.worker.models import list_models, remove_models
 
     monkeypatch.setenv(registry.CACHE_FOLDER_VARIABLE, str(tmp_path))
-    path = registry.cached_checkpoint_path(registry.find_entry("vit_b"))
+    path = registry.checkpoint_path(registry.find_downloadable("vit_b"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * 1000)
-    assert [each["name"] for each in list_models({}, None)["models"] if each["is_here"]] == ["vit_b"]
+    assert [each["name"] for each in list_models({}, None)["models"] if each["is_here"]] == ["embedded", "vit_b"]
     assert remove_models({}, None) == {"removed": ["vit_b"], "freed_bytes": 1000}
     assert not path.exists()
 

@@ -42,7 +42,7 @@ def scores() -> np.ndarray:
     rows = patches(embedding(0), embedding(1), embedding(2)).reshape(-1, 1024)
     bank = MemoryBank.from_rows({"embedding": rows}, ManifestDraft("published-code", {}, "", "seeded", ""))
     queries = patches(embedding(10, (20, 40, 4, 1.0)), embedding(11, (50, 10, 3, 2.0)), embedding(12))
-    return np.stack([patch_scores(bank.search("embedding", query), CONFIG) for query in queries])
+    return np.stack([patch_scores(bank.search("embedding", query), CONFIG.distance) for query in queries])
 
 
 @pytest.fixture(scope="module")

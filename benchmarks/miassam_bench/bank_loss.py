@@ -46,7 +46,7 @@ def loss_of(found: list[Found], truth: list[FloatArray], stored: list[FloatArray
     for one, exact, rows in zip(found, truth, stored, strict=True):
         hits.append(squared_distances(one.queries, rows) <= exact * (1 + 1e-5))
         inflations.append(one.scores / exact - 1)
-        maps = [anomaly_map(patch_scores(values, config), config).ravel() for values in (one.scores, exact)]
+        maps = [anomaly_map(patch_scores(values, "l2"), config).ravel() for values in (one.scores, exact)]
         correlations.append(float(np.corrcoef(maps[0], maps[1]).flat[1]))
     inflation = np.concatenate(inflations)
     return {

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from MIASSAMLib.arrays import AnyArray
 from MIASSAMLib.config import preset
-from MIASSAMLib.method import Segmenter
+from MIASSAMLib.method import Segmenter, UserPrompts
+from MIASSAMLib.method.embedding_cache import EmbeddingCache
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.protocols import Prompts
 
@@ -55,15 +56,14 @@ def redecode_row(subject: Subject, effort: Effort) -> Row:
     """Measure a moved point: from the new position to the mask in the slice's own pixels."""
     volume = make_phantom("brain").volume
     segmenter = Segmenter(subject.fast, None, preset("paper"))
-    prepared = segmenter.prepare(volume)
-    index = prepared.plane.n_slices // 2
-    encoded = next(iter(segmenter.encode(prepared, [index])))
-    rows, columns = prepared.plane.shape_yx
+    reading = segmenter.open(volume, EmbeddingCache())
+    index = reading.prepared.plane.n_slices // 2
+    rows, columns = reading.prepared.plane.shape_yx
     places = iter(np.linspace(0.3, 0.7, 10_000))
 
     def move() -> Any:
-        point = np.array([[columns, rows]]) * next(places)
-        return segmenter.redecode(prepared, encoded, point, np.ones(1, np.int64))
+        point = np.array([columns, rows]) * next(places)
+        return segmenter.correct(reading, index, UserPrompts.inside_at(point))
 
     times = race({"move": move}, effort, subject.device)["move"]
     return Row.of_times("re-decode after a moved point, event to mask array", subject.name, subject.device, times)

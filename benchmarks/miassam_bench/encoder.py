@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from MIASSAMLib.sam.precision_check import embedding_cosine
+from MIASSAMLib.sam.acceleration import embedding_cosine
 
 from .rows import Row
 from .subjects import Subject, encoder_tflop

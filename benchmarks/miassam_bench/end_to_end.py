@@ -9,7 +9,9 @@ import numpy as np
 from MIASSAMLib.arrays import FloatArray
 from MIASSAMLib.bank import ManifestDraft, MemoryBank
 from MIASSAMLib.config import Config, preset
-from MIASSAMLib.method import Segmenter, SegmentOptions, encode_slices
+from MIASSAMLib.method import Segmenter, SegmentOptions, UserPrompts, encode_slices
+from MIASSAMLib.method.embedding_cache import EmbeddingCache
+from MIASSAMLib.method.paper import map_slice
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.volume import Volume
 
@@ -104,16 +106,17 @@ def _growth(words: str, segmenter: Segmenter, shape_kji: tuple[int, int, int], e
 
 def _stages(segmenter: Segmenter, volume: Volume, effort: Effort, name: str) -> Iterator[Row]:
     """Measure each stage of one slice by itself."""
-    prepared = segmenter.prepare(volume)
+    reading = segmenter.open(volume, EmbeddingCache())
+    prepared = reading.prepared
     index, side = prepared.plane.n_slices // 2, segmenter.model.input_px
-    encoded = next(iter(segmenter.encode(prepared, [index])))
-    rows, point = encoded.features["embedding"], np.array([[20.0, 20.0]])
+    encoded = reading.slice(index)
+    rows, point = encoded.features["embedding"], UserPrompts.inside_at(np.array([20.0, 20.0]))
     ways = {
         "prepare": lambda: prepared.rasters([index], side, segmenter.config),
-        "encode and patch": lambda: list(segmenter.encode(prepared, [index])),
+        "encode and patch": lambda: segmenter.open(volume).slice(index),
         "search": lambda: segmenter.bank.search("embedding", rows),  # type: ignore[union-attr]
-        "search and map": lambda: segmenter.map(encoded),
-        "decode to native mask": lambda: segmenter.redecode(prepared, encoded, point, np.ones(1, np.int64)),
+        "search and map": lambda: map_slice(encoded, reading),
+        "decode to native mask": lambda: segmenter.correct(reading, index, point),
     }
     device = segmenter.model.device
     for stage, times in race(ways, replace(effort, runs=3, least=2), device).items():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from MIASSAMLib.arrays import AnyArray, FloatArray
 from MIASSAMLib.protocols import Prompts
-from MIASSAMLib.sam.prompt_tensors import prompt_tensors
+from MIASSAMLib.sam.models import prompt_tensors
 from torch.nn import functional as F
 
 _WINDOW, _STRIDE, _PADDING, _POOLED = 5, 2, 2, 1024
@@ -31,8 +31,7 @@ class PlainWay:
     def decode(self, embedding: torch.Tensor, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits (P, 3, 256, 256) and predicted IoU (P, 3) by the published prompt encoder and decoder."""
         sam = self.model.sam
-        tensors = prompt_tensors(prompts, sam.device)
-        sparse, dense = sam.prompt_encoder(points=tensors.points, boxes=tensors.boxes, masks=tensors.masks)
+        sparse, dense = sam.prompt_encoder(**prompt_tensors(prompts, slice(None), sam.device))
         answer: tuple[torch.Tensor, torch.Tensor] = sam.mask_decoder(
             image_embeddings=embedding[None].to(sam.device, torch.float32),
             image_pe=sam.prompt_encoder.get_dense_pe(),

@@ -11,11 +11,12 @@ from typing import Any
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.files import check_output_dir
 from MIASSAMLib.protocols import Progress, no_progress
+from MIASSAMLib.sam.registry import MODELS
 
 from .rows import Row, write_rows
 
 BENCHMARK_NAMES: tuple[str, ...] = ("encoder", "decoder", "bank", "end-to-end")
-_QUICK_MODELS, _ALL_MODELS = ("embedded", "vit_b"), ("embedded", "vit_b", "vit_l", "vit_h")
+_QUICK_MODELS = ("embedded", "vit_b")
 _FULL_BANK, _QUICK_BANK = 100_000, 10_000
 
 
@@ -107,7 +108,9 @@ def _tasks(
 def _models(name: str, options: BenchOptions) -> tuple[str, ...]:
     if options.models is not None:
         return options.models
-    return _QUICK_MODELS if options.quick or name != "encoder" else _ALL_MODELS
+    if options.quick or name != "encoder":
+        return _QUICK_MODELS
+    return tuple(entry.name for entry in MODELS.values() if entry.sha256)
 
 
 def _task(

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from MIASSAMLib.arrays import FloatArray
 from MIASSAMLib.sam import load_model
-from MIASSAMLib.sam.options import RunOptions
-from MIASSAMLib.sam.precision_check import probe_raster
-from MIASSAMLib.sam.registry import REGISTRY, cached_checkpoint_path
-from torch import nn
+from MIASSAMLib.sam.acceleration import probe_raster
+from MIASSAMLib.sam.device import RunOptions
+from MIASSAMLib.sam.loading import empty_sam, prepare_segment_anything
+from MIASSAMLib.sam.registry import checkpoint_path, find_model
 
 PLAIN_OPTIONS = RunOptions(precision="float32", accelerate=False)
 
@@ -51,7 +51,7 @@ def load_subject(name: str, device: str, scratch: Path) -> Subject:
     """
     if name == "embedded":
         return Subject(name, "shipped", load_model(name, None, device), load_model(name, None, device, PLAIN_OPTIONS))
-    path, weights = cached_checkpoint_path(REGISTRY[name]), "published"
+    path, weights = checkpoint_path(find_model(name)), "published"
     if not path.is_file():
         path, weights = random_checkpoint(name, scratch), "random"
     return Subject(name, weights, load_model(name, path, device), load_model(name, path, device, PLAIN_OPTIONS))
@@ -59,18 +59,25 @@ def load_subject(name: str, device: str, scratch: Path) -> Subject:
 
 def random_checkpoint(name: str, folder: Path) -> Path:
     """Write a randomly initialized checkpoint, relative positions included, and return its path."""
-    from segment_anything import sam_model_registry
-
     path = folder / f"random_{name}.pth"
     if not path.is_file():
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            sam = sam_model_registry[name]()
-            for key, parameter in sam.image_encoder.named_parameters():
-                if "rel_pos" in key or "pos_embed" in key:
-                    nn.init.normal_(parameter, std=0.02)
+        prepare_segment_anything()
+        sam = empty_sam(find_model(name).architecture).to_empty(device="cpu")
+        for key, tensor in sam.state_dict().items():
+            _fill(key, tensor)
         torch.save(sam.state_dict(), path)
     return path
+
+
+def _fill(key: str, tensor: torch.Tensor) -> None:
+    """Give a tensor of a state dict random values of the size training leaves, the same every time."""
+    generator = torch.Generator().manual_seed(len(key))
+    if key.endswith(("running_var", "norm.weight", "bn.weight")) or ("norm" in key and key.endswith("weight")):
+        tensor.fill_(1)
+    elif tensor.is_floating_point():
+        tensor.normal_(0, min(0.02, tensor[0].numel() ** -0.5) if tensor.ndim > 1 else 0.02, generator=generator)
+    else:
+        tensor.zero_()
 
 
 def encoder_tflop(model: Any) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import CheckpointError
 from ..files import sha256_of_file
 from ..protocols import Progress, no_progress
-from ..sam.registry import REGISTRY, CheckpointEntry, cached_checkpoint_path, find_entry
+from ..sam.registry import MODELS, ModelEntry, checkpoint_path, find_downloadable, find_model
 from .download import PART_SUFFIX, download
 
 
@@ -23,15 +23,15 @@ class CheckpointStatus:
         n_bytes: size of the file, or of the part fetched so far.
     """
 
-    entry: CheckpointEntry
+    entry: ModelEntry
     path: Path
     is_present: bool
     n_bytes: int
 
 
 def list_checkpoints() -> list[CheckpointStatus]:
-    """Return the status of every published checkpoint, without reading the files."""
-    return [_status(entry) for entry in REGISTRY.values()]
+    """Return the status of every model of the table, without reading the files."""
+    return [_status(entry) for entry in MODELS.values()]
 
 
 def fetch(name: str, progress: Progress = no_progress) -> Path:
@@ -43,8 +43,8 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
         UsageError: no such name.
         CheckpointError: the network failed or the file is not the published one.
     """
-    entry = find_entry(name)
-    path = cached_checkpoint_path(entry)
+    entry = find_downloadable(name)
+    path = checkpoint_path(entry)
     if path.is_file() and sha256_of_file(path) == entry.sha256:
         return path
     download(entry.url, path, entry.sha256, progress)
@@ -52,14 +52,16 @@ def fetch(name: str, progress: Progress = no_progress) -> Path:
 
 
 def verify(name: str) -> Path:
-    """Read a fetched checkpoint in full and return its path when its SHA-256 is the published one.
+    """Read the file of a model in full and return its path when its SHA-256 is the published one.
 
     Raises:
         UsageError: no such name.
         CheckpointError: it is missing or altered.
     """
-    entry = find_entry(name)
-    path = cached_checkpoint_path(entry)
+    entry = find_model(name)
+    if not entry.sha256:
+        entry = find_downloadable(name)
+    path = checkpoint_path(entry)
     if not path.is_file():
         raise CheckpointError(f"{name} is not on this machine (looked for {path}); run `miassam models fetch {name}`")
     found = sha256_of_file(path)
@@ -73,15 +75,15 @@ def verify(name: str) -> Path:
 
 def remove(name: str) -> bool:
     """Delete a fetched checkpoint and what is left of a broken fetch; return whether anything was there."""
-    path = cached_checkpoint_path(find_entry(name))
+    path = checkpoint_path(find_downloadable(name))
     files = [file for file in (path, path.with_name(path.name + PART_SUFFIX)) if file.is_file()]
     for file in files:
         file.unlink()
     return bool(files)
 
 
-def _status(entry: CheckpointEntry) -> CheckpointStatus:
-    path = cached_checkpoint_path(entry)
+def _status(entry: ModelEntry) -> CheckpointStatus:
+    path = checkpoint_path(entry)
     part = path.with_name(path.name + PART_SUFFIX)
     present = path.is_file()
     existing = path if present else part

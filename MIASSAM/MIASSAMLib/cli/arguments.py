@@ -8,13 +8,15 @@ from typing import Any
 
 from ..config import PRESETS, preset
 from ..errors import UsageError
+from ..sam import MODEL_NAMES
 
 MODALITIES = ("auto", "mri", "ct", "oct")
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, default: str | None = "embedded") -> None:
     """Add --model, --checkpoint and --device."""
-    parser.add_argument("--model", default=default, metavar="NAME", help="embedded, vit_b, vit_l or vit_h")
+    names = ", ".join(MODEL_NAMES)
+    parser.add_argument("--model", default=default, metavar="NAME", help=f"{names}; see `miassam models list`")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a SAM-format state dict to use instead")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
 

@@ -121,7 +121,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     """Build a bank."""
     from ..bank import check_free
     from ..bank.coreset import Choice
-    from ..config import preset
+    from ..config import changed, preset
     from ..method import BuildOptions, Preprocessing, build_bank
     from ..sam import load_model
 
@@ -137,7 +137,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     with terminal_progress(not arguments.json) as progress:
         config = preset(arguments.preset)
         if arguments.per_position:
-            config = dataclasses.replace(config, per_position=arguments.per_position)
+            config = changed(config, f"per_position={arguments.per_position}")
         with _encoder(arguments, model, config, preprocessing) as encoder:
             build_bank(arguments.output, sources, model, config, options, progress, encoder)
     print_info(arguments.output, arguments.json)

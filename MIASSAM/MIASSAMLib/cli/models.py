@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..sam.registry import find_model
 from .progress import say, terminal_progress
 
-EMBEDDED = "embedded"
+if TYPE_CHECKING:
+    from ..checkpoints import CheckpointStatus
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,31 +38,40 @@ def run(arguments: argparse.Namespace) -> int:
 def run_list(arguments: argparse.Namespace) -> int:
     """Print the models and whether they are on this machine."""
     from ..checkpoints import list_checkpoints
-    from ..sam.embedded import WEIGHTS_PATH
 
-    rows = [_row("embedded", WEIGHTS_PATH, True, WEIGHTS_PATH.stat().st_size, "inside the package")]
-    for status in list_checkpoints():
-        words = "here" if status.is_present else f"not here; run: miassam models fetch {status.entry.name}"
-        rows.append(_row(status.entry.name, status.path, status.is_present, status.n_bytes, words))
+    rows = [_row(status) for status in list_checkpoints()]
     if arguments.json:
         say(json.dumps(rows, indent=1))
     else:
         for row in rows:
-            say(f"{row['name']:<9} {row['n_bytes'] / 1e6:8.1f} MB  {row['status']}")
+            size = f"{row['n_bytes'] / 1e6:8.1f} MB" if row["n_bytes"] else f"{'-':>11}"
+            say(f"{row['name']:<9} {size}  {row['words']}; {row['status']}")
     return 0
 
 
-def _row(name: str, path: Path, is_present: bool, n_bytes: int, words: str) -> dict[str, Any]:
-    return {"name": name, "path": str(path), "is_present": is_present, "n_bytes": n_bytes, "status": words}
+def _row(status: CheckpointStatus) -> dict[str, Any]:
+    entry = status.entry
+    if entry.is_shipped:
+        words = "inside the package"
+    elif status.is_present:
+        words = "here"
+    elif entry.is_downloadable:
+        words = f"not here; run: miassam models fetch {entry.name} ({entry.about})"
+    else:
+        words = f"give its file with --checkpoint{f'; it is at {entry.url}' if entry.url else ''}"
+    return {
+        "name": entry.name, "words": entry.words, "path": str(status.path), "is_present": status.is_present,
+        "n_bytes": status.n_bytes, "status": words,
+    }  # fmt: skip
 
 
 def run_fetch(arguments: argparse.Namespace) -> int:
     """Download a model; a broken download goes on where it stopped."""
-    if arguments.name == EMBEDDED:
-        say("embedded is inside the package; there is nothing to download")
-        return 0
     from ..checkpoints import fetch
 
+    if find_model(arguments.name).is_shipped:
+        say(f"{arguments.name} is inside the package; there is nothing to download")
+        return 0
     with terminal_progress() as progress:
         path = fetch(arguments.name, progress)
     say(f"{arguments.name} is at {path} and its SHA-256 is right")
@@ -70,12 +80,6 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Compare a model with its SHA-256."""
-    if arguments.name == EMBEDDED:
-        from ..sam import load_model
-
-        model = load_model(EMBEDDED, device="cpu")
-        say(f"embedded is sound: SHA-256 {model.digest}")
-        return 0
     from ..checkpoints import verify
 
     say(f"{verify(arguments.name)} is sound: its SHA-256 is the published one")
@@ -84,8 +88,6 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def run_remove(arguments: argparse.Namespace) -> int:
     """Delete a downloaded model."""
-    if arguments.name == EMBEDDED:
-        raise UsageError("embedded is part of the package and is not removed; remove takes vit_b, vit_l or vit_h")
     from ..checkpoints import remove
 
     say(f"{arguments.name} was deleted" if remove(arguments.name) else f"{arguments.name} was not on this machine")

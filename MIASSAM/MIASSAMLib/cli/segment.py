@@ -195,7 +195,7 @@ def load_segmenter(
     config = changed(preset(preset_name) if preset_name else Config.from_dict(draft.config), changes)
     model = load_model(model_name or draft.model_name, checkpoint, device)
     bank.check_fits(config.to_dict(), model.name, model.digest)
-    if config.calibrated and not bank.calibration:
+    if config.is_calibrated and not bank.calibration:
         raise UsageError(
             f"{bank_path} has no calibration on normal slices, which the preset {config.preset} needs; "
             f"build the bank with --preset {config.preset}, or segment with --preset {draft.preset}"

@@ -9,12 +9,11 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..config import MaskChoice, PromptKind
-from ..method import EncodedSlice, Segmenter, SegmentOptions
-from ..method.paper import native_masks, prompts_of_map
-from ..method.scoring import SliceMap
+from ..method import EncodedSlice, Reading, Segmenter, SegmentOptions
+from ..method.paper import SliceMap, map_slice, native_masks, paper_config, place_prompts
 from ..protocols import Progress, no_progress
 from ..volume.slice_image import frame_to_native
-from .ask_once import AskOnceBank, DecodeOnceModel
+from .ask_once import DecodeOnceModel
 from .case_view import CaseView
 from .mask_stack import MaskStack
 
@@ -46,7 +45,7 @@ class Asked:
 
 def observe(segmenter: Segmenter, view: CaseView, asked: Asked, progress: Progress = no_progress) -> Observation:
     """Run a preset; calibrated presets see the whole volume, the others slice by slice."""
-    if segmenter.config.calibrated:
+    if segmenter.config.is_calibrated:
         return _observe_volume(segmenter, view, asked, progress)
     return _observe_slices(segmenter, view, asked, progress)
 
@@ -60,21 +59,21 @@ def _empty(view: CaseView, asked: Asked) -> Observation:
 def _observe_slices(segmenter: Segmenter, view: CaseView, asked: Asked, progress: Progress) -> Observation:
     """Take the paper's steps once per slice; `Segmenter.segment` would take them once per row."""
     seen = _empty(view, asked)
-    encoded_slices = segmenter.encode(view.prepared, [int(index) for index in view.slices])
-    for position, encoded in enumerate(encoded_slices):
-        slice_map = segmenter.map(encoded)
+    reading = segmenter.open(view.prepared.volume)
+    for position, encoded in enumerate(reading.slices([int(index) for index in view.slices])):
+        slice_map = map_slice(encoded, reading)
         seen.heat[position] = frame_to_native(slice_map.values, view.prepared.frame)
         seen.image_scores[position] = slice_map.image_score
         pixels = view.prepared.pixels(encoded.index)
         if pixels.max() > pixels.min():
             for prompt in asked.prompts:
-                _decode_slice(segmenter, view, seen, position, encoded, slice_map, prompt, asked.masks)
+                _decode_slice(reading, view, seen, position, encoded, slice_map, prompt, asked.masks)
         progress(f"{segmenter.config.preset}: {view.case.name}", position + 1, len(view.slices))
     return seen
 
 
 def _decode_slice(
-    segmenter: Segmenter,
+    reading: Reading,
     view: CaseView,
     seen: Observation,
     position: int,
@@ -83,13 +82,13 @@ def _decode_slice(
     prompt: PromptKind,
     masks: Sequence[MaskChoice],
 ) -> None:
-    placed = prompts_of_map(slice_map, segmenter.config, prompt)
+    placed = place_prompts(slice_map, reading.prepared, paper_config(reading), prompt)
     if placed is None:
         return
-    decoded = segmenter.model.decode(encoded.embedding, placed.prompts)
+    decoded = reading.model.decode(encoded.embedding, placed.prompts)
     candidates = native_masks(decoded, view.prepared)
     surest = int(np.argmax(decoded.predicted_iou.mean(0)))
-    seen.points_xy[prompt][position] = view.prepared.frame.to_native_xy(placed.point_xy)
+    seen.points_xy[prompt][position] = placed.shown_xy
     for mask in masks:
         seen.masks.put(prompt, mask, position, candidates[surest if mask == "auto" else int(mask) - 1])
 
@@ -98,12 +97,12 @@ def _observe_volume(segmenter: Segmenter, view: CaseView, asked: Asked, progress
     """Segment the volume once per row, as a user would; repeated questions are answered from memory."""
     seen = _empty(view, asked)
     model = DecodeOnceModel(segmenter.model)
-    bank = None if segmenter.bank is None else AskOnceBank(segmenter.bank)
-    runner = Segmenter(model, bank, segmenter.config, segmenter.preprocessing)
+    runner = Segmenter(model, segmenter.bank, segmenter.config, segmenter.preprocessing)
+    reading = runner.open(view.prepared.volume)
     position_of = {int(index): position for position, index in enumerate(view.slices)}
     rows = [(prompt, mask) for prompt in asked.prompts for mask in asked.masks]
     for number, (prompt, mask) in enumerate(rows):
-        result = runner.segment(view.prepared.volume, SegmentOptions(prompt=prompt, mask=mask), progress)
+        result = runner.segment(reading, SegmentOptions(prompt=prompt, mask=mask), progress)
         marked = view.stack(result.labels_kji) > 0
         for position in np.flatnonzero(marked.any((1, 2))):
             seen.masks.put(prompt, mask, int(position), marked[position])

@@ -6,11 +6,10 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
-from ..config import Config
+from ..config import PaperConfig
 from ..method import EncodedSlice, encode_slices
 from ..method.anomaly_map import normalize_map
-from ..method.paper import native_masks, prompts_of_map
-from ..method.scoring import SliceMap
+from ..method.paper import SliceMap, native_masks, place_prompts
 from ..protocols import Progress, SamModel, no_progress
 from ..volume.slice_image import native_to_map
 from .baselines import SIGMA_SHARE, largest_component, robust_z, smoothed_z
@@ -31,7 +30,7 @@ from .row_keys import (
 
 
 def observe_baselines(
-    model: SamModel | None, view: CaseView, config: Config, progress: Progress = no_progress
+    model: SamModel | None, view: CaseView, config: PaperConfig, progress: Progress = no_progress
 ) -> CaseRecord:
     """Return the record of the brightness baselines and of the decoder's ceilings.
 
@@ -58,7 +57,7 @@ def _key(method: str) -> str:
 
 
 def _decoded(
-    model: SamModel, view: CaseView, config: Config, smooth: FloatArray, progress: Progress
+    model: SamModel, view: CaseView, config: PaperConfig, smooth: FloatArray, progress: Progress
 ) -> tuple[BoolArray, BoolArray]:
     """Decode the smoothed brightness of each slice and, as a ceiling, the smoothed truth."""
     by_brightness, by_truth = np.zeros_like(view.truth), np.zeros_like(view.truth)
@@ -74,10 +73,10 @@ def _decoded(
 
 
 def _third_mask(
-    model: SamModel, view: CaseView, encoded: EncodedSlice, values: FloatArray, config: Config
+    model: SamModel, view: CaseView, encoded: EncodedSlice, values: FloatArray, config: PaperConfig
 ) -> BoolArray:
     normalized = native_to_map(normalize_map(values), view.prepared.frame)
-    placed = prompts_of_map(SliceMap(normalized, normalized, 0.0), config, "cog")
+    placed = place_prompts(SliceMap(normalized, normalized, 0.0), view.prepared, config, "cog")
     if placed is None:
         return np.zeros(values.shape, bool)
     decoded = model.decode(encoded.embedding, placed.prompts)

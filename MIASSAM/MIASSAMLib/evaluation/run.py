@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..bank import MemoryBank
-from ..config import PRESETS, Config, preset
+from ..config import PRESETS, Config, PaperConfig, preset
 from ..errors import BankError, InputError
 from ..method import BuildOptions, BuildSource, LocalEncoder, Preprocessing, Segmenter, build_bank
 from ..method.encode_once import EncodeOnceModel
@@ -151,6 +151,7 @@ def _score_preset(place: Workplace, data: DataSet, fold: Fold, config: Config) -
 
 def _score_baselines(place: Workplace, data: DataSet, fold: Fold) -> Part:
     config = PRESETS["published-code"]
+    assert isinstance(config, PaperConfig)
     model = place.model if place.options.presets else None
     part = _part(place, data, fold, BASELINES if model else f"{BASELINES} without decoder", config)
     for case in part.pending(place.failures):

@@ -1,12 +1,13 @@
 """The method: from voxels to an embedding, a map, prompts, masks, and back into the volume."""
 
 from .building import BuildOptions, BuildSource, LocalEncoder, SourceEncoder, build_bank
-from .features import EncodedSlice, encode_slices, extract_features, foreground_patches, smoothed_brightness
+from .features import EncodedSlice, encode_slices, foreground_patches
 from .normal_slices import normal_slices
 from .prepare import PreparedVolume, Preprocessing
+from .prompts import UserPrompts
+from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import CaseResult, Finding, SliceResult
-from .scoring import SliceMap, map_slice, search_slice
-from .segmenter import Segmenter, SegmentOptions, slice_range
+from .segmenter import Segmenter, heat_unit
 
 __all__ = [
     "BuildOptions",
@@ -21,14 +22,13 @@ __all__ = [
     "PreparedVolume",
     "Preprocessing",
     "SegmentOptions",
+    "Reading",
     "Segmenter",
-    "SliceMap",
+    "Stopwatch",
+    "UserPrompts",
+    "heat_unit",
     "SliceResult",
     "encode_slices",
-    "extract_features",
     "foreground_patches",
-    "map_slice",
-    "search_slice",
     "slice_range",
-    "smoothed_brightness",
 ]

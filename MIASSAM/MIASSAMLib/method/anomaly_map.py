@@ -8,12 +8,12 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import DoubleArray, FloatArray
-from ..config import EMBEDDING_PX, MAP_PX, Config
+from ..config import EMBEDDING_PX, MAP_PX, Config, Distance
 
 
-def patch_scores(squared_distances: FloatArray, config: Config) -> FloatArray:
+def patch_scores(squared_distances: FloatArray, distance: Distance) -> FloatArray:
     """Return patch scores (N,): the squared distances as they are, or their roots."""
-    if config.distance == "squared_l2":
+    if distance == "squared_l2":
         return squared_distances
     return np.sqrt(np.maximum(squared_distances, 0)).astype(np.float32)
 

@@ -13,7 +13,7 @@ from .. import __version__
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..bank import BankWriter, Candidates, ManifestDraft, MemoryBank, Selector
 from ..bank.coreset import Choice, n_kept, select_rows
-from ..config import Config
+from ..config import Config, PaperConfig, RefinedConfig
 from ..errors import BankError
 from ..protocols import Progress, SamModel, no_progress
 from ..volume import Volume
@@ -93,7 +93,7 @@ class LocalEncoder:
         """Return how many slices of a source belong in the bank, and an iterator over those not stored."""
         volume, lesion = source.load()
         prepared = PreparedVolume.of(volume, self.preprocessing)
-        wanted = normal_slices(prepared, lesion)[:: self.every]
+        wanted = normal_slices(prepared, lesion, self.config.lesion_margin)[:: self.every]
         missing = [index for index in wanted if index not in stored]
         return len(wanted), encode_slices(self.model, prepared, missing, self.config, self.batch)
 
@@ -134,7 +134,7 @@ def build_bank(
             _add_slices(writer, held_out, source, (n_wanted, slices), config, _nested(progress, number, len(sources)))
         if options.coreset.ratio != 1:
             writer.select(_selector(options.coreset, config.seed, progress), f"{options.coreset.method} coreset")
-        calibration = calibrate(writer, held_out, config, progress) if config.calibrated else None
+        calibration = calibrate(writer, held_out, config, progress) if isinstance(config, RefinedConfig) else None
         return writer.finish(calibration)
 
 
@@ -160,7 +160,7 @@ def _add_slices(
 def bank_rows(encoded: EncodedSlice, config: Config) -> tuple[dict[str, AnyArray], BoolArray]:
     """Return the rows of a normal slice that go into a bank, and which patches (1024,) they are."""
     wanted = foreground_patches(encoded.foreground, config)
-    if not config.foreground_only:
+    if isinstance(config, PaperConfig) and not config.foreground_only:
         wanted = np.ones_like(wanted)
     return {kind: rows[wanted] for kind, rows in encoded.features.items()}, wanted
 

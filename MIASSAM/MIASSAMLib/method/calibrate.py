@@ -12,12 +12,11 @@ import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..bank import BankWriter, StoredPart
-from ..config import Config
+from ..config import Config, RefinedConfig
 from ..errors import BankError
 from ..files import replacing
 from ..protocols import Progress
 from .calibrated import (
-    LEVEL_QUANTILE,
     PatchDistances,
     fused_scores,
     slice_extremes,
@@ -27,11 +26,6 @@ from .calibrated import (
 from .features import EncodedSlice, foreground_patches
 from .normal_scale import NormalDistances, choose_grid, fit_scale
 from .patches import patch_places
-
-MAX_SLICES = 160
-"""Held-out slices kept for calibration; their features rest on disk until the bank is complete."""
-SINGLE_VOLUME_GAP = 2
-"""In a bank of one volume a held-out slice is compared with slices more than this far away."""
 
 
 class HeldOutSlices:
@@ -45,7 +39,7 @@ class HeldOutSlices:
         self._folder = building / "held_out"
         self._config = config
         self._kept: list[tuple[int, str]] = []
-        if config.calibrated:
+        if isinstance(config, RefinedConfig):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._kept = [(-int(path.stem[:16], 16), path.name) for path in self.files()]
             heapq.heapify(self._kept)
@@ -55,15 +49,15 @@ class HeldOutSlices:
         return sorted(self._folder.glob("*.npz"))
 
     def offer(self, source: str, encoded: EncodedSlice) -> None:
-        """Keep a slice if it is among the MAX_SLICES of smallest hash so far."""
-        if not self._config.calibrated:
+        """Keep a slice if it is among the `held_out_slices` of smallest hash so far."""
+        if not isinstance(self._config, RefinedConfig):
             return
         text = f"{self._config.seed}\n{source}\n{encoded.index}"
         name = hashlib.sha256(text.encode()).hexdigest()[:16] + ".npz"
         rank = -int(name[:16], 16)
         if any(kept == name for _, kept in self._kept):
             return
-        if len(self._kept) >= MAX_SLICES:
+        if len(self._kept) >= self._config.held_out_slices:
             if rank < self._kept[0][0]:
                 return
             _, dropped = heapq.heappop(self._kept)
@@ -98,7 +92,9 @@ class HeldOutDistances:
         return NormalDistances(values, self.patches.places[wanted], self.patches.depth, self.source)
 
 
-def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progress: Progress) -> dict[str, AnyArray]:
+def calibrate(
+    writer: BankWriter, held_out: HeldOutSlices, config: RefinedConfig, progress: Progress
+) -> dict[str, AnyArray]:
     """Measure the held-out slices against the rows of the other volumes.
 
     Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the distance, pooled or by place,
@@ -119,13 +115,15 @@ def calibrate(writer: BankWriter, held_out: HeldOutSlices, config: Config, progr
     return summarize(measured, config)
 
 
-def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Config) -> HeldOutDistances | None:
+def _measure(
+    writer: BankWriter, parts: list[StoredPart], path: Path, config: RefinedConfig
+) -> HeldOutDistances | None:
     with np.load(path, allow_pickle=False) as data:
         source, index, depth = str(data["source"]), int(data["index"]), float(data["depth"])
         features = {kind: np.asarray(data[f"feature_{kind}"]) for kind in config.features}
         foreground, brightness = np.asarray(data["foreground"]), np.asarray(data["brightness"])
         pixel_mm = float(data["pixel_mm"])
-    excluded = excluded_parts(parts, source, index)
+    excluded = excluded_parts(parts, source, index, config.held_out_gap)
     wanted = foreground_patches(foreground, config)
     if all(excluded) or not wanted.any():
         return None
@@ -137,7 +135,7 @@ def _measure(writer: BankWriter, parts: list[StoredPart], path: Path, config: Co
     return HeldOutDistances(patches, foreground, brightness, source, index, pixel_mm)
 
 
-def excluded_parts(parts: list[StoredPart], source: str, index: int) -> list[bool]:
+def excluded_parts(parts: list[StoredPart], source: str, index: int, gap: int) -> list[bool]:
     """Return which parts of a bank a held-out slice must not be compared with: its own volume's.
 
     In a bank of one volume, the slice itself and its neighbors: the spread between patients stays
@@ -145,17 +143,17 @@ def excluded_parts(parts: list[StoredPart], source: str, index: int) -> list[boo
     """
     if len({part.source for part in parts}) > 1:
         return [part.source == source for part in parts]
-    return [part.part is None or abs(part.part - index) <= SINGLE_VOLUME_GAP for part in parts]
+    return [part.part is None or abs(part.part - index) <= gap for part in parts]
 
 
-def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, AnyArray]:
+def summarize(measured: list[HeldOutDistances], config: RefinedConfig) -> dict[str, AnyArray]:
     """Return the arrays of `calibration.npz` from the distances of held-out slices."""
     by_kind = {kind: [item.normal(kind) for item in measured] for kind in config.features}
     grid = choose_grid(list(by_kind.values()), config.per_position)
     scales = {kind: fit_scale(normal, grid) for kind, normal in by_kind.items()}
     smoothed = [smooth_map(fused_scores(item.patches, scales, config), config) for item in measured]
-    fused, by_features = _map_arrays(smoothed, measured)
-    brightness, by_brightness = _map_arrays([item.brightness for item in measured], measured)
+    fused, by_features = _map_arrays(smoothed, measured, config)
+    brightness, by_brightness = _map_arrays([item.brightness for item in measured], measured, config)
     names = sorted({item.source for item in measured})
     return {
         **{f"kind_{kind}": scale.to_array() for kind, scale in scales.items()},
@@ -170,12 +168,14 @@ def summarize(measured: list[HeldOutDistances], config: Config) -> dict[str, Any
     }
 
 
-def _map_arrays(maps: list[FloatArray], measured: list[HeldOutDistances]) -> tuple[AnyArray, dict[str, AnyArray]]:
+def _map_arrays(
+    maps: list[FloatArray], measured: list[HeldOutDistances], config: RefinedConfig
+) -> tuple[AnyArray, dict[str, AnyArray]]:
     """Return mean and spread of normal maps inside the foreground, and their level, peaks and masses."""
     pairs = list(zip(maps, (item.foreground for item in measured), strict=True))
     inside = np.concatenate([values[foreground] for values, foreground in pairs]).astype(np.float64)
     mean, spread = float(inside.mean()), max(float(inside.std()), 1e-6)
-    level = float(np.quantile((inside - mean) / spread, LEVEL_QUANTILE))
+    level = float(np.quantile((inside - mean) / spread, config.level_quantile))
     extremes = [slice_extremes(standardize(values, foreground, (mean, spread)), level) for values, foreground in pairs]
     return np.array([mean, spread]), {
         "level": np.array(level),

@@ -15,20 +15,17 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
-from ..config import Config, Contrast
+from ..config import Config, Contrast, RefinedConfig
 from ..errors import UsageError
 from ..protocols import PatchSearcher
 from .anomaly_map import anomaly_map
-from .features import EncodedSlice, foreground_patches
+from .features import EncodedSlice, foreground_patches, search_slice
 from .normal_scale import NormalScale
 from .normal_tail import NormalExtremes
 from .patches import patch_places
-from .scoring import SliceMap, search_slice
 
 OUTSIDE = -1.0
 """Map value outside the foreground: below every normal tissue."""
-LEVEL_QUANTILE = 0.975
-"""Cluster-forming level: the map value that 2.5 % of normal tissue exceeds."""
 _PIXEL_TOLERANCE = 1.5
 
 
@@ -111,7 +108,7 @@ class PatchDistances:
     depth: float
 
 
-def fused_scores(patches: PatchDistances, scales: Mapping[str, NormalScale], config: Config) -> FloatArray:
+def fused_scores(patches: PatchDistances, scales: Mapping[str, NormalScale], config: RefinedConfig) -> FloatArray:
     """Return the weighted sum (N,) of the z scores of each feature kind; 0 outside the foreground."""
     total = np.zeros(len(patches.wanted), np.float64)
     for kind, weight in zip(config.features, config.fusion_weights, strict=True):
@@ -176,14 +173,15 @@ def surprise(values: FloatArray, calibration: Calibration, depth: float) -> floa
     return float(-np.log10(max(min(tails, default=1.0), 1e-30)))
 
 
-def map_calibrated(encoded: EncodedSlice, bank: PatchSearcher, calibration: Calibration, config: Config) -> SliceMap:
-    """Score a slice as a z-map; the prompts' weights are what lies above the cluster-forming level."""
+def map_calibrated(
+    encoded: EncodedSlice, bank: PatchSearcher, calibration: Calibration, config: RefinedConfig
+) -> FloatArray:
+    """Return the z-map (256, 256) of a slice; OUTSIDE beyond the foreground."""
     if calibration.brightness is not None:
         assert encoded.brightness is not None
-        values = standardize(encoded.brightness, encoded.foreground, calibration.brightness)
-    else:
-        squared = {kind: search_slice(encoded, bank, kind, config) for kind in config.features}
-        patches = measure_patches(encoded, squared, config)
-        fused = smooth_map(fused_scores(patches, calibration.kinds, config), config)
-        values = standardize(fused, encoded.foreground, calibration.fused)
-    return SliceMap(values, np.maximum(values - calibration.level, 0), surprise(values, calibration, encoded.depth))
+        return standardize(encoded.brightness, encoded.foreground, calibration.brightness)
+    squared = {kind: search_slice(encoded, bank, kind, config) for kind in config.features}
+    patches = measure_patches(encoded, squared, config)
+    return standardize(
+        smooth_map(fused_scores(patches, calibration.kinds, config), config), encoded.foreground, calibration.fused
+    )

@@ -15,11 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
-
-MAP_SHOWS_SHAPE_PX = 64
-"""A cluster this wide (map px) is much wider than the map's blur, so that agreement counts in full."""
-_NEAR_PX = 6
-_RIM_PX = 4
+from ..config import RefinedConfig
 
 
 @dataclass(frozen=True)
@@ -40,42 +36,58 @@ class Evidence:
     inside: float
     score: float
 
+    @classmethod
+    def none(cls) -> Evidence:
+        """Return that nothing speaks for a mask."""
+        return cls(0.0, 0.0, 0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class Witness:
-    """What candidates of one cluster are judged by; all (256, 256).
+    """What candidates of one slice are judged by; all (256, 256).
 
     Attributes:
         raster: the slice in the map's frame.
         values: the map.
-        cluster: where it is unusual.
+        cluster: where it is unusual; None where the user points at something the map does not show.
         others: masks that stand for the consensus.
-        is_sharp: the map is as sharp as the image, so that its agreement counts at any size.
+        config: the preset.
     """
 
     raster: FloatArray
     values: FloatArray
-    cluster: BoolArray
+    cluster: BoolArray | None
     others: tuple[BoolArray, ...]
-    is_sharp: bool = False
+    config: RefinedConfig
 
     @cached_property
     def _near(self) -> BoolArray:
-        return near_cluster(self.cluster)
+        assert self.cluster is not None
+        return near_cluster(self.cluster, self.config.near_px)
 
     @cached_property
     def _target(self) -> FloatArray:
-        return agreement_target(self.values, self.cluster)
+        """The soft target: the map near the cluster as a share of the cluster's peak, in [0, 1]."""
+        peak = max(float(np.percentile(self.values[self.cluster], 95)), 1e-6)
+        return np.where(self._near, np.clip(self.values / peak, 0, 1), 0).astype(np.float32)
 
-    def judge(self, mask: BoolArray) -> Evidence:
-        """Weigh a mask (256, 256)."""
+    @cached_property
+    def _shape_known(self) -> float:
+        """How far the map shows the cluster's shape: a map of brightness is as sharp as the image."""
+        assert self.cluster is not None
+        return 1.0 if self.config.contrast else min(1.0, float(self.cluster.sum()) / self.config.shape_px**2)
+
+    def judge(self, mask: BoolArray, own: int | None = None) -> Evidence:
+        """Weigh a mask (256, 256); own: its number among `others`, with which it is not compared."""
         if not mask.any():
-            return Evidence(0.0, 0.0, 0.0, 0.0, 0.0)
+            return Evidence.none()
+        others = [other for number, other in enumerate(self.others) if number != own]
+        consensus = float(np.mean([dice(mask, other) for other in others])) if others else 1.0
+        contrast = edge_contrast(self.raster, mask, self.config.rim_px)
+        if self.cluster is None:
+            return Evidence(1.0, consensus, contrast, 1.0, consensus * contrast)
         agreed = agreement(mask, self._target, self.cluster)
-        consensus = float(np.mean([dice(mask, other) for other in self.others])) if self.others else 1.0
-        contrast = edge_contrast(self.raster, mask)
-        shape_known = 1.0 if self.is_sharp else min(1.0, float(self.cluster.sum()) / MAP_SHOWS_SHAPE_PX**2)
-        score = agreed**shape_known * consensus * contrast
+        score = agreed**self._shape_known * consensus * contrast
         return Evidence(agreed, consensus, contrast, float((mask & self._near).sum() / mask.sum()), score)
 
 
@@ -84,15 +96,9 @@ def dice(first: BoolArray, second: BoolArray) -> float:
     return 2 * float((first & second).sum()) / max(1.0, float(first.sum()) + float(second.sum()))
 
 
-def agreement_target(values: FloatArray, cluster: BoolArray) -> FloatArray:
-    """Return the soft target: the map near the cluster as a share of the cluster's peak, in [0, 1]."""
-    peak = max(float(np.percentile(values[cluster], 95)), 1e-6)
-    return np.where(near_cluster(cluster), np.clip(values / peak, 0, 1), 0).astype(np.float32)
-
-
-def near_cluster(cluster: BoolArray) -> BoolArray:
+def near_cluster(cluster: BoolArray, reach_px: int) -> BoolArray:
     """Return a cluster with its close surroundings."""
-    return np.asarray(ndimage.binary_dilation(cluster, iterations=_NEAR_PX))
+    return np.asarray(ndimage.binary_dilation(cluster, iterations=reach_px)) if reach_px else cluster
 
 
 def agreement(mask: BoolArray, target: FloatArray, cluster: BoolArray) -> float:
@@ -101,9 +107,9 @@ def agreement(mask: BoolArray, target: FloatArray, cluster: BoolArray) -> float:
     return (soft + dice(mask, cluster)) / 2
 
 
-def edge_contrast(raster: FloatArray, mask: BoolArray) -> float:
+def edge_contrast(raster: FloatArray, mask: BoolArray, rim_px: int) -> float:
     """Return how much a mask differs from its rim: |difference of means| over the spread of both together."""
-    rim = ndimage.binary_dilation(mask, iterations=_RIM_PX) & ~mask
+    rim = ndimage.binary_dilation(mask, iterations=rim_px) & ~mask
     if not rim.any():
         return 0.0
     spread = float(np.concatenate([raster[mask], raster[rim]]).std())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +10,13 @@ import torch
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
-from ..config import MAP_PX, Config
-from ..protocols import SamModel
-from .overlap import CarefulEncoder, ahead, in_chunks
-from .patches import PATCH_GRID, intensity_statistics, patch_centers, patch_embeddings, patch_places
+from ..config import MAP_PX, Config, PaperConfig, RefinedConfig
+from ..protocols import PatchSearcher, SamModel
+from .overlap import ahead, in_chunks
+from .patches import intensity_statistics, patch_centers, patch_embeddings, patch_places
 from .prepare import PreparedVolume
 
 _SMALL_RASTER_BATCH = 8
-BRIGHTNESS_SIGMA_PX = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class EncodedSlice:
 
     Attributes:
         index: slice index along the plane's axis.
-        embedding: image embedding (256, 64, 64) on the model's device.
+        embedding: image embedding (256, 64, 64) on the model's device, rounded to half precision.
         features: feature kind -> float32 (N, D).
         foreground: bool (256, 256) in the frame.
         brightness: smoothed grey value of the foreground, 0 elsewhere, float32 (256, 256); None where no
@@ -37,7 +36,7 @@ class EncodedSlice:
 
     index: int
     embedding: torch.Tensor
-    features: dict[str, FloatArray]
+    features: Mapping[str, FloatArray]
     foreground: BoolArray
     brightness: FloatArray | None = None
     depth: float = 0.5
@@ -57,16 +56,15 @@ def encode_slices(
     """Encode slices in batches, one at a time to the caller.
 
     The next batch is prepared meanwhile; on a GPU it is encoded meanwhile, too. So memory holds up to
-    three batches. When memory runs out the batch is halved, then the CPU takes over.
+    three batches. When memory runs out the model takes less at once.
     """
-    encoder = CarefulEncoder(model)
 
     def prepare(chunk: list[int]) -> tuple[list[int], FloatArray]:
         return chunk, prepared.rasters(chunk, model.input_px, config)
 
     def encode(ready: tuple[list[int], FloatArray]) -> list[EncodedSlice]:
         chunk, rasters = ready
-        embeddings = encoder.encode(rasters, prepared.content_boxes(len(chunk)))
+        embeddings = model.encode(rasters, prepared.content_boxes(len(chunk))).half().float()
         foregrounds = [prepared.foreground_map(index) for index in chunk]
         features = extract_features(embeddings, rasters, foregrounds, config)
         return [
@@ -75,7 +73,7 @@ def encode_slices(
                 embeddings[row],
                 {kind: rows[row] for kind, rows in features.items()},
                 foregrounds[row],
-                smoothed_brightness(rasters[row], foregrounds[row]) if config.calibrated else None,
+                _brightness(rasters[row], foregrounds[row], config),
                 prepared.depth(index),
                 prepared.plane.pixel_mm,
             )
@@ -100,24 +98,27 @@ def extract_features(
         if kind == "embedding":
             found[kind] = patch_embeddings(embeddings, config)
         elif kind == "intensity":
-            statistics = intensity_statistics(rasters)
+            assert isinstance(config, RefinedConfig)
+            statistics = intensity_statistics(rasters, config)
             places = np.stack([patch_places(foreground) for foreground in foregrounds])
             weighted = places * np.float32(config.place_weight)
             found[kind] = np.concatenate([statistics, weighted], -1) if config.place_weight else statistics
-        else:
-            raise ValueError(f"feature kind '{kind}' is unknown")
     return found
 
 
-def smoothed_brightness(raster: FloatArray, foreground: BoolArray) -> FloatArray:
+def _brightness(raster: FloatArray, foreground: BoolArray, config: Config) -> FloatArray | None:
+    return smoothed_brightness(raster, foreground, config) if isinstance(config, RefinedConfig) else None
+
+
+def smoothed_brightness(raster: FloatArray, foreground: BoolArray, config: RefinedConfig) -> FloatArray:
     """Return the Gaussian mean of the foreground's grey values, taken over the foreground only (256, 256).
 
     raster: float32 (S, S), S a multiple of 256. foreground: bool (256, 256).
     """
     ratio = len(raster) // MAP_PX
     small = raster.reshape(MAP_PX, ratio, MAP_PX, ratio).mean((1, 3))
-    share = ndimage.gaussian_filter(foreground.astype(np.float32), BRIGHTNESS_SIGMA_PX)
-    mean = ndimage.gaussian_filter(np.where(foreground, small, 0).astype(np.float32), BRIGHTNESS_SIGMA_PX)
+    share = ndimage.gaussian_filter(foreground.astype(np.float32), config.brightness_sigma_px)
+    mean = ndimage.gaussian_filter(np.where(foreground, small, 0).astype(np.float32), config.brightness_sigma_px)
     return np.where(foreground, mean / np.maximum(share, 1e-6), 0).astype(np.float32)
 
 
@@ -129,4 +130,16 @@ def foreground_patches(foreground: BoolArray, config: Config) -> BoolArray:
     reach = config.window_px * MAP_PX // 64
     touched = ndimage.maximum_filter(foreground, size=reach)
     centers = np.round(patch_centers(MAP_PX)).astype(int)
-    return np.asarray(touched[np.ix_(centers, centers)].reshape(PATCH_GRID * PATCH_GRID))
+    return np.asarray(touched[np.ix_(centers, centers)].ravel())
+
+
+def search_slice(encoded: EncodedSlice, bank: PatchSearcher, kind: str, config: Config) -> FloatArray:
+    """Return squared distances (N,) of a slice's patches; 0 where the preset leaves out what is no foreground."""
+    rows = encoded.features[kind]
+    if isinstance(config, PaperConfig) and not config.foreground_only:
+        return bank.search(kind, rows)
+    wanted = foreground_patches(encoded.foreground, config)
+    distances = np.zeros(len(rows), np.float32)
+    if wanted.any():
+        distances[wanted] = bank.search(kind, rows[wanted])
+    return distances

@@ -9,13 +9,8 @@ from ..arrays import AnyArray
 from ..errors import InputError
 from .prepare import PreparedVolume
 
-LESION_MARGIN_SLICES = 2
-"""Slices next to a lesion are left out too: partial volume, edema and labels that end early."""
 
-
-def normal_slices(
-    prepared: PreparedVolume, lesion_kji: AnyArray | None, margin: int = LESION_MARGIN_SLICES
-) -> list[int]:
+def normal_slices(prepared: PreparedVolume, lesion_kji: AnyArray | None, margin: int) -> list[int]:
     """Return the slices that show the patient and no lesion within `margin` slices.
 
     lesion_kji: nonzero where not normal, same shape as the volume; None = all normal.

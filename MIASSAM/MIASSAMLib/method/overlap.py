@@ -1,26 +1,16 @@
-"""Do the next step while the last is being used, within bounds, and go on when memory runs out."""
+"""Do the next step while the last is being used, within bounds."""
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from ..arrays import AnyArray, FloatArray
-from ..errors import MiassamError
-from ..protocols import SamModel
-
-if TYPE_CHECKING:
-    import torch
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_LOG = logging.getLogger(__name__)
 _END: Any = object()
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
 def ahead(items: Iterable[Item], work: Callable[[Item], Made], depth: int = 2) -> Iterator[Made]:
@@ -82,75 +72,3 @@ def in_chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-class CarefulEncoder:
-    """Encodes batches; when memory runs out it halves the batch, then falls back to the CPU.
-
-    Args:
-        model: the model; its `move_to` is used for the fallback where it has one.
-        notice: told in one sentence each time something had to give.
-
-    Attributes:
-        largest_batch: most slices encoded at once since memory ran out; None while it never did.
-    """
-
-    def __init__(self, model: SamModel, notice: Callable[[str], None] = _LOG.warning) -> None:
-        self.model = model
-        self.largest_batch: int | None = None
-        self._notice = notice
-
-    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
-        """Return the embeddings (B, 256, 64, 64) of rasters (B, S, S).
-
-        Raises:
-            MiassamError: memory does not suffice for one slice on the CPU.
-        """
-        import torch
-
-        parts, first = [], 0
-        while first < len(rasters):
-            count = min(self.largest_batch or len(rasters), len(rasters) - first)
-            some = slice(first, first + count)
-            try:
-                parts.append(self.model.encode(rasters[some], None if content_boxes is None else content_boxes[some]))
-                first += count
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._give_way(count, error)
-        return parts[0] if len(parts) == 1 else torch.cat([part.to(self.model.device) for part in parts])
-
-    def _give_way(self, count: int, error: Exception) -> None:
-        """Choose what to do with less memory: half the batch, then the CPU, then give up."""
-        release_memory()
-        if count > 1:
-            self.largest_batch = count // 2
-            self._notice(f"{self.model.device} ran out of memory with {count} slices; going on with {count // 2}")
-            return
-        move_to = getattr(self.model, "move_to", None)
-        if self.model.device == "cpu" or move_to is None:
-            raise MiassamError(
-                f"memory does not suffice for one slice with {self.model.name} on {self.model.device}; "
-                "close other programs or choose a smaller model"
-            ) from error
-        self._notice(f"{self.model.device} has too little memory for one slice; going on, slower, on the CPU")
-        move_to("cpu")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch means that memory ran out, on the host or any device."""
-    import torch
-
-    words = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in words for word in _MEMORY_WORDS)
-
-
-def release_memory() -> None:
-    """Hand a GPU's cached blocks back, so that the smaller batch finds room."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()

@@ -19,10 +19,8 @@ import torch
 import torch.nn.functional as F
 
 from ..arrays import BoolArray, DoubleArray, FloatArray
-from ..config import EMBEDDING_PX, MAP_PX, Config
+from ..config import EMBEDDING_PX, MAP_PX, PATCH_GRID, Config, RefinedConfig
 
-PATCH_GRID = 32
-"""Patches per side: 64 embedding cells, window 5, stride 2, padding 2."""
 N_PATCHES = PATCH_GRID * PATCH_GRID
 _SMALLEST_BOX_PX = 20
 
@@ -79,25 +77,21 @@ def patch_embeddings(embeddings: torch.Tensor, config: Config) -> FloatArray:
     return np.asarray(rows.cpu().numpy(), np.float32)
 
 
-MEAN_SIGMAS_PX = (1.0, 2.0, 4.0, 8.0)
-SPREAD_SIGMAS_PX = (2.0, 4.0)
-N_STATISTICS = len(MEAN_SIGMAS_PX) + len(SPREAD_SIGMAS_PX)
-
-
-def intensity_statistics(rasters: FloatArray) -> FloatArray:
-    """Return the intensity features float32 (B, N, 6) of grey rasters.
+def intensity_statistics(rasters: FloatArray, config: RefinedConfig) -> FloatArray:
+    """Return the intensity features float32 (B, N, D) of grey rasters: local means, then local spreads.
 
     rasters: float32 (B, S, S) in [0, 1], S a multiple of 256; averaged to 256 px first.
     """
     batch, side = rasters.shape[:2]
     ratio = side // MAP_PX
     small = rasters.reshape(batch, MAP_PX, ratio, MAP_PX, ratio).mean((2, 4), dtype=np.float64)
-    means = [_smooth(small, sigma) for sigma in MEAN_SIGMAS_PX]
+    means = [_smooth(small, sigma) for sigma in config.intensity_means_px]
     squares = small**2
     spreads = [
-        np.sqrt(np.maximum(_smooth(squares, sigma) - _smooth(small, sigma) ** 2, 0)) for sigma in SPREAD_SIGMAS_PX
+        np.sqrt(np.maximum(_smooth(squares, sigma) - _smooth(small, sigma) ** 2, 0))
+        for sigma in config.intensity_spreads_px
     ]
-    return np.stack([*means, *spreads], -1).reshape(batch, N_PATCHES, N_STATISTICS).astype(np.float32)
+    return np.stack([*means, *spreads], -1).reshape(batch, N_PATCHES, -1).astype(np.float32)
 
 
 def _smooth(rasters: DoubleArray, sigma_px: float) -> DoubleArray:

@@ -1,232 +1,246 @@
-"""The `refined` preset: from one slice to a patient.
+"""The `refined` way: from one slice to a patient.
 
-Two passes: every slice is encoded and scored once; then only the unusual clusters are decoded.
+Two passes: every slice is encoded and scored once; then only what is unusual is outlined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import torch
+from scipy import ndimage
 
-from ..arrays import AnyArray, FloatArray
+from ..arrays import BoolArray, DoubleArray, FloatArray
+from ..config import FRAME_PX, MAP_PX, RefinedConfig
 from ..errors import UsageError
 from ..protocols import Progress
-from ..volume.slice_image import frame_to_native
+from ..volume.slice_image import map_to_frame_xy
 from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
-from .candidates import ClusterOnSlice, outline
-from .clusters import GROW_TAIL, Cluster, Stack, find_clusters, link_lesions, seed_tail
-from .features import EncodedSlice, encode_slices
-from .prepare import PreparedVolume
-from .results import CaseResult, Finding, SliceResult
+from .clusters import GROW_TAIL, Stack, find_clusters, link_lesions, seed_tail
+from .outline import Target, outline
+from .prompts import UserPrompts, cluster_box, cluster_point
+from .reading import Reading, SegmentOptions, Stopwatch
+from .results import Finding, SegmentedSlices, SliceResult
 
-if TYPE_CHECKING:
-    from .segmenter import Segmenter, SegmentOptions, Stopwatch
-
-_MAX_KEPT_EMBEDDINGS = 96
-"""Embeddings kept in half precision between the passes (2 MB each); others are encoded again."""
-
-
-@dataclass(frozen=True)
-class ScoredSlices:
-    """The first pass over a volume: maps in half precision, slice scores, some embeddings."""
-
-    maps: list[AnyArray]
-    scores: list[float]
-    embeddings: dict[int, torch.Tensor]
+MAP_UNIT = "standard deviations above normal"
+_REACH_PX = 2.0
+"""A user's point this near to a cluster, px of the 256 map, means the cluster."""
 
 
 def segment_refined(
-    segmenter: Segmenter,
-    prepared: PreparedVolume,
-    indexes: range,
-    options: SegmentOptions,
-    progress: Progress,
-    watch: Stopwatch,
-) -> CaseResult:
+    reading: Reading, indexes: range, options: SegmentOptions, progress: Progress, watch: Stopwatch
+) -> SegmentedSlices:
     """Segment what is unusual among normal slices; "no anomaly found" is a normal result."""
-    calibration = read_calibration(segmenter)
-    heat = np.full(prepared.volume.shape_kji, OUTSIDE, np.float32)
-    scored = _score(segmenter, prepared, indexes, calibration, options, progress, watch, heat)
-    if segmenter.config.axis_sigma_mm:
-        scored = _smooth_along_axis(scored, prepared, indexes, calibration, segmenter.config.axis_sigma_mm, heat)
-    lesions = select_lesions(scored, prepared, indexes, calibration, options)
+    calibration = read_calibration(reading)
+    found = SegmentedSlices.empty(reading.prepared, OUTSIDE)
+    scores = _score(reading, indexes, calibration, options, progress, watch)
+    for index in indexes:
+        found.put_heat(index, _map(reading, index))
+    lesions = _lesions(reading, indexes, calibration, options)
     with watch.stage("decode"):
-        findings = _decode(segmenter, prepared, indexes, scored, lesions, calibration, options, progress)
-    labels, findings = paint(prepared, indexes, findings)
-    slices = tuple(
-        SliceResult(
-            index,
-            scored.scores[position],
-            10 ** -scored.scores[position],
-            tuple(findings.get(position, ())),
-            "" if findings.get(position) else "nothing unusual among normal slices",
-        )
-        for position, index in enumerate(indexes)
-    )
-    from .segmenter import heat_unit
-
-    return CaseResult(
-        prepared, slices, heat, labels, heat_unit(segmenter.config), segmenter.describe(options), watch.seconds,
-        (*prepared.volume.notes, *calibration.pixel_note(prepared.plane.pixel_mm)),
-    )  # fmt: skip
+        findings = _outlined(reading, lesions, calibration, options, progress)
+    for index, own in _kept(indexes, findings, reading, options):
+        score = scores[index]
+        note = "" if own else "nothing unusual among normal slices"
+        found.put(SliceResult(index, score, 10**-score, own, note))
+    found.notes = calibration.pixel_note(reading.prepared.plane.pixel_mm)
+    return found
 
 
-def read_calibration(segmenter: Segmenter) -> Calibration:
+def correct_refined(reading: Reading, index: int, points: UserPrompts, options: SegmentOptions) -> Finding:
+    """Outline what the user points at on a slice, as the run outlines what the map points at."""
+    calibration = read_calibration(reading) if reading.bank is not None else None
+    if calibration is None:
+        target = _target(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0, points)
+        return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
+    if index not in reading.maps:
+        whole = range(reading.prepared.plane.n_slices) if _config(reading).axis_sigma_mm else range(index, index + 1)
+        _score(reading, whole, calibration, options, lambda *_: None, Stopwatch())
+    values = _map(reading, index)
+    cluster = _cluster_at(values, calibration.level, _to_map(reading, points.shown_xy), options.all_slices)
+    own = _with_own_prompts(reading, index, values, cluster, calibration.level, options)
+    is_own = own is not None and points.is_just(own.points.shown_xy)
+    target = own if own and is_own else _target(reading, index, values, cluster, calibration.level, points)
+    return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
+
+
+def read_calibration(reading: Reading) -> Calibration:
     """Return the bank's calibration.
 
     Raises:
         UsageError: there is no bank, or it was built without held-out slices.
     """
-    if segmenter.bank is None or not segmenter.bank.calibration:
+    preset = reading.config.preset
+    if reading.bank is None or not reading.bank.calibration:
         raise UsageError(
-            f"the preset {segmenter.config.preset} needs a bank calibrated on normal slices and this one is not; "
-            f"build it with --preset {segmenter.config.preset}, or segment with --preset paper"
+            f"the preset {preset} needs a bank calibrated on normal slices and this one is not; "
+            f"build it with --preset {preset}, or segment with --preset paper"
         )
-    return Calibration.from_arrays(segmenter.bank.calibration, segmenter.config.contrast)
+    return Calibration.from_arrays(reading.bank.calibration, _config(reading).contrast)
 
 
 def _score(
-    segmenter: Segmenter,
-    prepared: PreparedVolume,
+    reading: Reading,
     indexes: range,
     calibration: Calibration,
     options: SegmentOptions,
     progress: Progress,
     watch: Stopwatch,
-    heat: FloatArray,
-) -> ScoredSlices:
-    from .segmenter import timed
-
-    scored = ScoredSlices([], [], {})
-    assert segmenter.bank is not None
-    for encoded in timed(segmenter.encode(prepared, indexes, options.batch), watch, "encode"):
+) -> dict[int, float]:
+    """Make the maps of slices, once, and return the slices' scores."""
+    assert reading.bank is not None
+    missing = [index for index in indexes if index not in reading.maps]
+    for done, encoded in enumerate(watch.waiting(reading.slices(missing, options.batch), "encode"), 1):
         with watch.stage("search"):
-            slice_map = map_calibrated(encoded, segmenter.bank, calibration, segmenter.config)
-            prepared.plane.put(heat, encoded.index, frame_to_native(slice_map.values, prepared.frame))
-        scored.maps.append(slice_map.values.astype(np.float16))
-        scored.scores.append(slice_map.image_score)
-        _keep_embedding(scored, encoded, options)
-        progress("scoring slices", len(scored.maps), len(indexes))
-    return scored
+            values = map_calibrated(encoded, reading.bank, calibration, _config(reading))
+        reading.maps[encoded.index] = values.astype(np.float16)
+        if options.all_slices or 10 ** -surprise(values, calibration, encoded.depth) <= GROW_TAIL:
+            reading.rest(encoded)
+        progress("scoring slices", done, len(missing))
+    if missing and _config(reading).axis_sigma_mm:
+        _smooth_along_axis(reading, indexes)
+    return {index: surprise(_map(reading, index), calibration, reading.prepared.depth(index)) for index in indexes}
 
 
-def _keep_embedding(scored: ScoredSlices, encoded: EncodedSlice, options: SegmentOptions) -> None:
-    unusual = options.all_slices or 10 ** -scored.scores[-1] <= GROW_TAIL
-    if unusual and len(scored.embeddings) < _MAX_KEPT_EMBEDDINGS:
-        scored.embeddings[len(scored.maps) - 1] = encoded.embedding.half()
+def _map(reading: Reading, index: int) -> FloatArray:
+    return np.asarray(reading.maps[index], np.float32)
 
 
-def _smooth_along_axis(
-    scored: ScoredSlices,
-    prepared: PreparedVolume,
-    indexes: range,
-    calibration: Calibration,
-    sigma_mm: float,
-    heat: FloatArray,
-) -> ScoredSlices:
-    """Smooth the maps across slices, over the foreground only, and score the slices again."""
-    from scipy import ndimage
-
-    values = np.stack(scored.maps).astype(np.float32)
+def _smooth_along_axis(reading: Reading, indexes: range) -> None:
+    """Smooth the maps across slices, over the foreground only."""
+    prepared = reading.prepared
+    values = np.stack([_map(reading, index) for index in indexes])
     inside = np.stack([prepared.foreground_map(index) for index in indexes])
-    sigma = sigma_mm / prepared.plane.spacing_yxs_mm[2]
+    sigma = _config(reading).axis_sigma_mm / prepared.plane.spacing_yxs_mm[2]
     share = ndimage.gaussian_filter1d(inside.astype(np.float32), sigma, axis=0)
     mean = ndimage.gaussian_filter1d(np.where(inside, values, 0), sigma, axis=0) / np.maximum(share, 1e-6)
-    smooth = np.where(inside, mean, OUTSIDE).astype(np.float32)
-    for index, one in zip(indexes, smooth, strict=True):
-        prepared.plane.put(heat, index, frame_to_native(one, prepared.frame))
-    scores = [surprise(one, calibration, prepared.depth(index)) for index, one in zip(indexes, smooth, strict=True)]
-    return ScoredSlices(list(smooth.astype(np.float16)), scores, scored.embeddings)
+    for index, one in zip(indexes, np.where(inside, mean, OUTSIDE), strict=True):
+        reading.maps[index] = one.astype(np.float16)
 
 
-def select_lesions(
-    scored: ScoredSlices,
-    prepared: PreparedVolume,
-    indexes: range,
-    calibration: Calibration,
-    options: SegmentOptions,
-) -> list[list[Cluster]]:
-    """Return lesions as groups of clusters; with `all_slices` also each other slice's heaviest cluster."""
-    stack = Stack(len(scored.maps), prepared.plane.spacing_yxs_mm[2], prepared.map_pixel_mm)
-    maps = [values.astype(np.float32) for values in scored.maps]
+def _lesions(
+    reading: Reading, indexes: range, calibration: Calibration, options: SegmentOptions
+) -> list[list[tuple[int, BoolArray]]]:
+    """Return lesions as (slice index, cluster) pairs; with `all_slices` also each other slice's heaviest cluster."""
+    prepared = reading.prepared
+    stack = Stack(len(indexes), prepared.plane.spacing_yxs_mm[2], prepared.map_pixel_mm)
+    maps = [_map(reading, index) for index in indexes]
     clusters = find_clusters(maps, [prepared.depth(index) for index in indexes], calibration)
-    lesions = link_lesions(clusters, seed_tail(stack, options.sensitivity), stack, calibration.level)
+    groups = link_lesions(clusters, seed_tail(stack, options.sensitivity), stack, calibration.level)
+    lesions = [[(indexes[cluster.position], cluster.mask) for cluster in group] for group in groups]
     if options.all_slices:
-        taken = {cluster.position for group in lesions for cluster in group}
-        lesions += [
-            [_top_cluster(scored.maps[position].astype(np.float32), position)]
-            for position in range(len(scored.maps))
-            if position not in taken and (scored.maps[position] > OUTSIDE).any()
-        ]
+        taken = {index for group in lesions for index, _ in group}
+        rest = [index for index in indexes if index not in taken and (_map(reading, index) > OUTSIDE).any()]
+        lesions += [[(index, _top_cluster(_map(reading, index)))] for index in rest]
     return lesions
 
 
-def _top_cluster(values: FloatArray, position: int) -> Cluster:
+def _top_cluster(values: FloatArray) -> BoolArray:
     """Return the part of a map above half its maximum that holds the maximum: the paper always points somewhere."""
-    from scipy import ndimage
-
-    peak = float(values.max())
     low = float(values[values > OUTSIDE].mean())
-    labels, _ = ndimage.label(values >= low + 0.5 * (peak - low))
+    labels, _ = ndimage.label(values >= low + 0.5 * (float(values.max()) - low))
     y, x = np.unravel_index(int(np.argmax(values)), values.shape)
-    return Cluster.of(position, labels == labels[y, x], peak, 1.0)
+    return np.asarray(labels == labels[y, x])
 
 
-def _decode(
-    segmenter: Segmenter,
-    prepared: PreparedVolume,
-    indexes: range,
-    scored: ScoredSlices,
-    lesions: Sequence[Sequence[Cluster]],
+def _cluster_at(values: FloatArray, level: float, point_xy: DoubleArray, all_slices: bool) -> BoolArray | None:
+    """Return the cluster of a map that a point (x, y), map px, lies in or beside; None where there is none."""
+    parts, count = ndimage.label(values > level)
+    if all_slices and not count and (values > OUTSIDE).any():
+        parts = _top_cluster(values).astype(int)
+    if not parts.any():
+        return None
+    distance, (rows, columns) = ndimage.distance_transform_edt(parts == 0, return_indices=True)
+    x, y = np.clip(np.round(point_xy).astype(int), 0, MAP_PX - 1)
+    if distance[y, x] > _REACH_PX:
+        return None
+    return np.asarray(parts == parts[rows[y, x], columns[y, x]])
+
+
+def _to_map(reading: Reading, native_xy: DoubleArray) -> DoubleArray:
+    frame_xy = reading.prepared.frame.to_frame_xy(native_xy)
+    return np.asarray((frame_xy + 0.5) * MAP_PX / FRAME_PX - 0.5)
+
+
+def _with_own_prompts(
+    reading: Reading,
+    index: int,
+    values: FloatArray,
+    cluster: BoolArray | None,
+    level: float,
+    options: SegmentOptions,
+) -> Target | None:
+    """Return a cluster as a target with the map's own point and box."""
+    if cluster is None:
+        return None
+    config, frame = _config(reading), reading.prepared.frame
+    kind = options.prompt or config.prompt
+    point = frame.to_native_xy(map_to_frame_xy(cluster_point(values, cluster, level, kind, config.gamma)))
+    box = cluster_box(values, cluster, level, config.box_level)
+    native_box = frame.to_native_xy(box.reshape(2, 2)).reshape(4)
+    points = replace(UserPrompts.inside_at(point), box_xyxy=native_box)
+    own = _target(reading, index, values, cluster, level, points)
+    return replace(own, kind=kind, is_box_only=kind == "box")
+
+
+def _target(
+    reading: Reading, index: int, values: FloatArray, cluster: BoolArray | None, level: float, points: UserPrompts
+) -> Target:
+    """Return what a user points at; the cluster's own box goes with it where the user gave none."""
+    if cluster is not None and points.box_xyxy is None:
+        box = cluster_box(values, cluster, level, _config(reading).box_level)
+        points = replace(points, box_xyxy=reading.prepared.frame.to_native_xy(box.reshape(2, 2)).reshape(4))
+    is_box_only = not len(points.inside)
+    return Target(
+        index, points, "user", is_box_only, values, cluster, level, reading.embedding(index), reading.prepared
+    )
+
+
+def _outlined(
+    reading: Reading,
+    lesions: Sequence[Sequence[tuple[int, BoolArray]]],
     calibration: Calibration,
     options: SegmentOptions,
     progress: Progress,
 ) -> dict[int, list[Finding]]:
-    """Outline every cluster of every lesion, slice by slice, each slice's embedding being read once."""
-    work: dict[int, list[tuple[int, Cluster]]] = {}
+    """Outline every cluster of every lesion, slice by slice."""
+    work: dict[int, list[tuple[int, BoolArray]]] = {}
     for number, group in enumerate(lesions, 1):
-        for cluster in group:
-            work.setdefault(cluster.position, []).append((number, cluster))
+        for index, cluster in group:
+            work.setdefault(index, []).append((number, cluster))
     findings: dict[int, list[Finding]] = {}
-    config = segmenter.config
-    for done, position in enumerate(sorted(work), 1):
-        embedding = _embedding(segmenter, prepared, scored, position, indexes[position])
-        values = scored.maps[position].astype(np.float32)
-        for number, cluster in work[position]:
-            place = ClusterOnSlice(indexes[position], values, cluster.mask, calibration.level, embedding, prepared)
-            finding = outline(
-                segmenter.model, place, config, options.prompt or config.prompt, options.mask or config.mask
-            )
-            findings.setdefault(position, []).append(replace(finding, lesion=number))
+    for done, index in enumerate(sorted(work), 1):
+        values = _map(reading, index)
+        own = [
+            _with_own_prompts(reading, index, values, cluster, calibration.level, options)
+            for _, cluster in work[index]
+        ]
+        outlined = outline(
+            reading.model, [one for one in own if one], _config(reading), options.mask or reading.config.mask
+        )
+        findings[index] = [
+            replace(finding, lesion=number) for (number, _), finding in zip(work[index], outlined, strict=True)
+        ]
         progress("outlining lesions", done, len(work))
     return findings
 
 
-def _embedding(
-    segmenter: Segmenter, prepared: PreparedVolume, scored: ScoredSlices, position: int, index: int
-) -> torch.Tensor:
-    kept = scored.embeddings.get(position)
-    if kept is not None:
-        return kept.float()
-    return next(iter(encode_slices(segmenter.model, prepared, [index], segmenter.config))).embedding
+def _kept(
+    indexes: range, findings: Mapping[int, Sequence[Finding]], reading: Reading, options: SegmentOptions
+) -> Iterator[tuple[int, tuple[Finding, ...]]]:
+    """Yield each slice's findings; lesions that came out empty or too small are left out and the others renumbered."""
+    volume_ml: dict[int, float] = {}
+    slice_mm = float(reading.prepared.plane.spacing_yxs_mm[2])
+    for finding in (one for items in findings.values() for one in items if one.mask.any()):
+        volume_ml[finding.lesion] = volume_ml.get(finding.lesion, 0.0) + finding.area_mm2 * slice_mm / 1000
+    wanted = sorted(number for number, volume in volume_ml.items() if volume >= options.min_volume_ml)
+    renumber = {old: new for new, old in enumerate(wanted, 1)}
+    for index in indexes:
+        own = [one for one in findings.get(index, ()) if one.mask.any() and one.lesion in renumber]
+        yield index, tuple(replace(one, lesion=renumber[one.lesion]) for one in own)
 
 
-def paint(
-    prepared: PreparedVolume, indexes: range, findings: dict[int, list[Finding]]
-) -> tuple[AnyArray, dict[int, list[Finding]]]:
-    """Paint the findings into labels (K, J, I); lesions that came out empty are left out and renumbered."""
-    labels = np.zeros(prepared.volume.shape_kji, np.uint16)
-    kept = {position: [f for f in items if f.mask.any()] for position, items in findings.items()}
-    numbers = sorted({finding.lesion for items in kept.values() for finding in items})
-    renumber = {old: new for new, old in enumerate(numbers, 1)}
-    for position, items in kept.items():
-        kept[position] = [replace(finding, lesion=renumber[finding.lesion]) for finding in items]
-        for finding in reversed(kept[position]):
-            pixels = prepared.plane.take(labels, indexes[position]).copy()
-            pixels[finding.mask] = finding.lesion
-            prepared.plane.put(labels, indexes[position], pixels)
-    return labels, {position: items for position, items in kept.items() if items}
+def _config(reading: Reading) -> RefinedConfig:
+    assert isinstance(reading.config, RefinedConfig)
+    return reading.config

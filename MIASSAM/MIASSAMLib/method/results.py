@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
+from ..volume.slice_image import frame_to_native
 from .prepare import PreparedVolume
 
 
@@ -19,7 +20,6 @@ class Finding:
     Attributes:
         mask: bool (H, W), native pixels in display order.
         cog_xy: center of gravity, native pixel (x, y).
-        point_frame_xy: the same in px of the 1024 frame.
         mask_index: "1", "2", "3", or "map" when no SAM mask agreed with the map.
         prompt: "cog", "max", "box" or "user".
         predicted_iou: SAM's own estimate for this mask, in [0, 1] (about).
@@ -34,7 +34,6 @@ class Finding:
 
     mask: BoolArray
     cog_xy: tuple[float, float]
-    point_frame_xy: tuple[float, float]
     mask_index: str
     prompt: str
     predicted_iou: float
@@ -53,7 +52,8 @@ class SliceResult:
 
     Attributes:
         index: slice index along the axis.
-        image_score: largest value of the anomaly map (within the foreground where the preset says so).
+        image_score: larger = more unusual: the largest patch score in the unit of the map (`paper`), or -log10 of
+            `tail_probability` (calibrated presets).
         tail_probability: share of held-out normal slices that score at least as high; None without calibration.
         findings: parts outlined; empty when nothing unusual was found.
         note: why there is nothing, in words; empty otherwise.
@@ -103,3 +103,38 @@ class CaseResult:
     def cog_ras(self, result: SliceResult, finding: Finding) -> AnyArray:
         """Return the RAS position (3,) in mm of a finding's center of gravity."""
         return self.prepared.volume.ijk_to_ras_point(self.cog_ijk(result, finding))
+
+
+@dataclass
+class SegmentedSlices:
+    """What a run has found so far.
+
+    Attributes:
+        heat_kji, labels_kji: as in `CaseResult`.
+        slices: results in the order of the slices.
+    """
+
+    prepared: PreparedVolume
+    heat_kji: FloatArray
+    labels_kji: AnyArray
+    slices: list[SliceResult] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def empty(cls, prepared: PreparedVolume, outside: float = 0.0) -> SegmentedSlices:
+        """Return a run without results; outside: heat where nothing is measured."""
+        shape = prepared.volume.shape_kji
+        return cls(prepared, np.full(shape, outside, np.float32), np.zeros(shape, np.uint16))
+
+    def put_heat(self, index: int, values: FloatArray) -> None:
+        """Place a map (256, 256) of the frame into the volume."""
+        self.prepared.plane.put(self.heat_kji, index, frame_to_native(values, self.prepared.frame))
+
+    def put(self, result: SliceResult) -> None:
+        """Add a slice and paint its findings; where they overlap the first lies on top."""
+        self.slices.append(result)
+        if result.findings:
+            pixels = self.prepared.plane.take(self.labels_kji, result.index).copy()
+            for finding in reversed(result.findings):
+                pixels[finding.mask] = finding.lesion
+            self.prepared.plane.put(self.labels_kji, result.index, pixels)

@@ -1,76 +1,23 @@
-"""Segment a volume: the order of the steps, from voxels to a case result."""
+"""Segment a volume, or correct one of its slices: the door to the method."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..arrays import AnyArray
-from ..config import Config, MaskChoice, PromptKind
-from ..errors import InputError, UsageError
+from ..config import Config, PaperConfig, RefinedConfig
+from ..errors import InputError
 from ..protocols import PatchSearcher, Progress, SamModel, no_progress
 from ..volume import Volume
-from ..volume.slice_image import frame_to_native
-from .features import EncodedSlice, encode_slices
-from .paper import decode_finding, keep_pointed, prompts_of_map, user_prompts
+from .embedding_cache import EmbeddingCache
+from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
-from .results import CaseResult, Finding, SliceResult
-from .scoring import SliceMap, map_slice
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """What a run may change without another bank.
-
-    Attributes:
-        slices: first and one-past-last slice index, or None for all.
-        prompt, mask: None keeps the preset's.
-        all_slices: segment every slice, as the paper does, even where nothing is unusual.
-        sensitivity: share of normal volumes that may get any mark (calibrated presets).
-        batch: slices encoded at once; 0 chooses.
-    """
-
-    slices: tuple[int, int] | None = None
-    prompt: PromptKind | None = None
-    mask: MaskChoice | None = None
-    all_slices: bool = False
-    sensitivity: float = 0.05
-    batch: int = 0
-
-
-@dataclass
-class Stopwatch:
-    """Seconds by stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def slice_range(n_slices: int, wanted: tuple[int, int] | None) -> range:
-    """Return the slice indexes to segment.
-
-    Raises:
-        UsageError: the range selects no slice of the volume.
-    """
-    if wanted is None:
-        return range(n_slices)
-    selected = range(max(0, wanted[0]), min(n_slices, wanted[1]))
-    if not selected:
-        raise UsageError(f"slices {wanted[0]}:{wanted[1]} select nothing; this volume has slices 0:{n_slices}")
-    return selected
+from .prompts import UserPrompts
+from .reading import Reading, SegmentOptions, Stopwatch, slice_range
+from .refined import MAP_UNIT, correct_refined, segment_refined
+from .results import CaseResult, Finding
 
 
 class Segmenter:
@@ -112,98 +59,56 @@ class Segmenter:
             )
         return PreparedVolume.of(volume, self.preprocessing)
 
-    def encode(self, prepared: PreparedVolume, indexes: Sequence[int], batch: int = 0) -> Iterator[EncodedSlice]:
-        """Encode slices, each once."""
-        return encode_slices(self.model, prepared, indexes, self.config, batch)
+    def open(self, volume: Volume, cache: EmbeddingCache | None = None) -> Reading:
+        """Prepare a volume for work that encodes each slice once.
 
-    def map(self, encoded: EncodedSlice) -> SliceMap:
-        """Score one encoded slice against the bank.
+        cache: keeps every slice's embedding, for decoding again.
 
         Raises:
-            UsageError: the segmenter has no bank.
+            InputError: the volume is of another modality than the bank.
         """
-        if self.bank is None:
-            raise UsageError("no memory bank is loaded; choose a bank or build one from normal volumes")
-        return map_slice(encoded, self.bank, self.config)
-
-    def redecode(
-        self,
-        prepared: PreparedVolume,
-        encoded: EncodedSlice,
-        points_xy: AnyArray,
-        labels: AnyArray,
-        mask: MaskChoice = "3",
-    ) -> Finding:
-        """Decode one slice again from points (T, 2) in native pixels, labels 1 inside and 0 outside.
-
-        Of the mask only the parts under a point inside are kept; all of it when no such point lies on it.
-
-        Raises:
-            InputError: a point lies outside the slice.
-        """
-        points = np.asarray(points_xy, float).reshape(-1, 2)
-        rows, columns = prepared.plane.shape_yx
-        inside = (points >= -0.5).all() and (points[:, 0] < columns - 0.5).all() and (points[:, 1] < rows - 0.5).all()
-        if not inside or not len(points):
-            raise InputError(
-                f"points {np.round(points, 1).tolist()} must lie within the slice of {columns} x {rows} pixels; "
-                "move them inside"
-            )
-        placed = user_prompts(prepared.frame.to_frame_xy(points), labels)
-        finding = decode_finding(self.model, encoded, placed, prepared, mask)
-        return keep_pointed(finding, points[np.asarray(labels).reshape(-1) == 1], prepared)
+        return Reading(self.model, self.bank, self.config, self.prepare(volume), cache)
 
     def segment(
-        self, volume: Volume, options: SegmentOptions | None = None, progress: Progress = no_progress
+        self, volume: Volume | Reading, options: SegmentOptions | None = None, progress: Progress = no_progress
     ) -> CaseResult:
         """Segment a volume.
 
         Raises:
-            UsageError: no slice is selected or no bank is loaded.
+            InputError: the volume is of another modality than the bank.
+            UsageError: no slice is selected, or no bank is loaded.
             Cancelled: raised by the progress callback.
         """
-        options = options or SegmentOptions()
-        watch = Stopwatch()
+        options, watch = options or SegmentOptions(), Stopwatch()
         with watch.stage("prepare"):
-            prepared = self.prepare(volume)
-            indexes = slice_range(prepared.plane.n_slices, options.slices)
-        if self.config.calibrated:
-            from .refined import segment_refined
-
-            return segment_refined(self, prepared, indexes, options, progress, watch)
-        return self._segment_paper(prepared, indexes, options, progress, watch)
-
-    def _segment_paper(
-        self, prepared: PreparedVolume, indexes: range, options: SegmentOptions, progress: Progress, watch: Stopwatch
-    ) -> CaseResult:
-        heat = np.zeros(prepared.volume.shape_kji, np.float32)
-        labels = np.zeros(prepared.volume.shape_kji, np.uint16)
-        results = []
-        encoded_slices = timed(self.encode(prepared, indexes, options.batch), watch, "encode")
-        for done, encoded in enumerate(encoded_slices, 1):
-            with watch.stage("search"):
-                slice_map = self.map(encoded)
-                prepared.plane.put(heat, encoded.index, frame_to_native(slice_map.values, prepared.frame))
-            with watch.stage("decode"):
-                result = self._decode_paper(prepared, encoded, slice_map, options)
-            for finding in result.findings:
-                prepared.plane.put(labels, encoded.index, finding.mask.astype(np.uint16))
-            results.append(result)
-            progress("segmenting slices", done, len(indexes))
+            reading = volume if isinstance(volume, Reading) else self.open(volume)
+            indexes = slice_range(reading.prepared.plane.n_slices, options.slices)
+        way = segment_refined if self.config.is_calibrated else segment_paper
+        found = way(reading, indexes, options, progress, watch)
+        notes = (*reading.prepared.volume.notes, *found.notes)
         return CaseResult(
-            prepared, tuple(results), heat, labels, heat_unit(self.config), self.describe(options), watch.seconds,
-            prepared.volume.notes,
+            reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji, heat_unit(self.config),
+            self.describe(options), watch.seconds, notes,
         )  # fmt: skip
 
-    def _decode_paper(
-        self, prepared: PreparedVolume, encoded: EncodedSlice, slice_map: SliceMap, options: SegmentOptions
-    ) -> SliceResult:
-        pixels = prepared.pixels(encoded.index)
-        placed = prompts_of_map(slice_map, self.config, options.prompt or self.config.prompt)
-        if placed is None or pixels.max() == pixels.min():
-            return SliceResult(encoded.index, slice_map.image_score, note="no anomaly: the slice is constant")
-        finding = decode_finding(self.model, encoded, placed, prepared, options.mask or self.config.mask)
-        return SliceResult(encoded.index, slice_map.image_score, findings=(finding,))
+    def correct(
+        self, reading: Reading, index: int, prompts: UserPrompts, options: SegmentOptions | None = None
+    ) -> Finding:
+        """Outline one slice again from the user's points or box, by the function that outlines automatically.
+
+        Prompts that are the run's own give the run's own mask, pixel for pixel.
+
+        Args:
+            index: slice index along the slice axis.
+            prompts: native pixels of the slice.
+            options: those of the run.
+
+        Raises:
+            InputError: the slice is not in the volume, nothing is inside, or a point lies outside the slice.
+        """
+        _check_prompts(reading.prepared, index, prompts)
+        way = correct_refined if self.config.is_calibrated else correct_paper
+        return way(reading, index, prompts, options or SegmentOptions())
 
     def describe(self, options: SegmentOptions) -> Mapping[str, Any]:
         """Return what was used, as JSON-able data."""
@@ -218,21 +123,27 @@ class Segmenter:
             "mask": options.mask or self.config.mask,
             "all_slices": options.all_slices,
             "sensitivity": options.sensitivity,
+            "min_volume_ml": options.min_volume_ml,
         }
 
 
 def heat_unit(config: Config) -> str:
     """Return the unit of a heat map in words."""
-    if config.calibrated:
-        return "standard deviations above normal"
-    return "squared L2 distance to normal" if config.distance == "squared_l2" else "L2 distance to normal"
+    if isinstance(config, RefinedConfig):
+        return MAP_UNIT
+    assert isinstance(config, PaperConfig)
+    return map_unit(config)
 
 
-def timed(items: Iterator[EncodedSlice], watch: Stopwatch, stage: str) -> Iterator[EncodedSlice]:
-    """Pass items on, adding the time spent waiting for each to a stage."""
-    while True:
-        with watch.stage(stage):
-            item = next(items, None)
-        if item is None:
-            return
-        yield item
+def _check_prompts(prepared: PreparedVolume, index: int, prompts: UserPrompts) -> None:
+    if not 0 <= index < prepared.plane.n_slices:
+        raise InputError(f"slice {index} is not in the volume, which has slices 0 to {prepared.plane.n_slices - 1}")
+    if not len(prompts.inside) and prompts.box_xyxy is None:
+        raise InputError("no point lies inside and no box was drawn; give one of them")
+    rows, columns = prepared.plane.shape_yx
+    xy = prompts.xy.reshape(-1, 2)
+    if not ((xy >= -0.5).all() and (xy[:, 0] < columns - 0.5).all() and (xy[:, 1] < rows - 0.5).all()):
+        raise InputError(
+            f"points {np.round(xy, 1).tolist()} must lie within the slice of {columns} x {rows} pixels; "
+            "move them inside"
+        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..config import Config
+from ..config import RefinedConfig
 from ..protocols import SamModel
 from ..volume import SliceFrame
 from ..volume.slice_image import content_boxes, frame_to_native, render_raster
@@ -16,10 +17,22 @@ from ..volume.slice_image import content_boxes, frame_to_native, render_raster
 if TYPE_CHECKING:
     import torch
 
-SMALLEST_WINDOW_PX = 32
-"""Side of the smallest window, native px: less shows nothing but interpolation."""
-LARGEST_SHARE = 0.75
-"""A window larger than this share of the slice is no closer look."""
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square part of a slice that is to be looked at closer.
+
+    Attributes:
+        name: words for the report.
+        frame: the window in SAM's 1024 frame.
+        corner_yx: native row and column of its first pixel.
+    """
+
+    name: str
+    frame: SliceFrame
+    corner_yx: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -27,62 +40,73 @@ class View:
     """An encoded look at a slice.
 
     Attributes:
-        name: words for the report; empty for the whole slice.
-        frame: the look in SAM's 1024 frame.
-        corner_yx: native row and column of its first pixel.
+        window: which part; the whole slice has an empty name.
         shape_yx: native rows and columns of the slice.
         embedding: image embedding (256, 64, 64).
     """
 
-    name: str
-    frame: SliceFrame
-    corner_yx: tuple[int, int]
+    window: Window
     shape_yx: tuple[int, int]
     embedding: torch.Tensor
 
+    @property
+    def name(self) -> str:
+        """Words for the report; empty for the whole slice."""
+        return self.window.name
+
     def to_frame_xy(self, native_xy: AnyArray) -> AnyArray:
         """Map native pixels (..., 2) of the slice to px of this look's 1024 frame."""
-        return self.frame.to_frame_xy(np.asarray(native_xy, float) - self.corner_yx[::-1])
+        return self.window.frame.to_frame_xy(np.asarray(native_xy, float) - self.window.corner_yx[::-1])
 
     def native_mask(self, logits: FloatArray) -> BoolArray:
         """Return where logits (256, 256) of this look are positive, bool (H, W) of the slice."""
         mask = np.zeros(self.shape_yx, bool)
-        top, left = self.corner_yx
-        rows, columns = self.frame.shape_yx
-        mask[top : top + rows, left : left + columns] = frame_to_native(logits, self.frame) > 0
+        top, left = self.window.corner_yx
+        rows, columns = self.window.frame.shape_yx
+        mask[top : top + rows, left : left + columns] = frame_to_native(logits, self.window.frame) > 0
         return mask
 
 
 def whole_view(frame: SliceFrame, embedding: torch.Tensor) -> View:
     """Return the look at the whole slice."""
-    return View("", frame, (0, 0), frame.shape_yx, embedding)
+    return View(Window("", frame, (0, 0)), frame.shape_yx, embedding)
 
 
-def closer_views(model: SamModel, pixels: FloatArray, cluster: BoolArray, config: Config) -> list[View]:
-    """Encode windows round a cluster, `config.zoom` times as wide as it is (method 6; small lesions need it).
+def closer_windows(shape_yx: tuple[int, int], cluster: BoolArray, config: RefinedConfig) -> list[Window]:
+    """Return windows round a cluster, `config.zoom` times as wide as it is (method 6; small lesions need it).
 
-    Args:
-        model: the encoder; each window is encoded once.
-        pixels: the windowed slice (H, W) in [0, 1], native.
-        cluster: the cluster, bool (H, W), native.
-        config: the preset.
+    cluster: bool (H, W), native.
     """
     rows, columns = np.nonzero(cluster)
     if not len(rows):
         return []
-    center = ((columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2)
-    widest = max(np.ptp(rows), np.ptp(columns)) + 1
-    views = []
+    center = np.array([(columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2])
+    widest, longest = max(np.ptp(rows), np.ptp(columns)) + 1, max(shape_yx)
+    windows = []
     for factor in config.zoom:
-        side = int(max(SMALLEST_WINDOW_PX, factor * widest))
-        if side <= LARGEST_SHARE * max(pixels.shape):
-            views.append(_window(model, pixels, center, side, f"zoom x{max(pixels.shape) / side:.1f}, "))
+        side = int(max(config.window_least_px, factor * widest))
+        if side <= config.window_share * longest:
+            frame, corner = SliceFrame.crop(shape_yx, center, side)
+            windows.append(Window(f"zoom x{longest / side:.1f}, ", frame, corner))
+    return windows
+
+
+def encode_windows(model: SamModel, pixels: FloatArray, windows: Sequence[Window]) -> list[View]:
+    """Encode windows of a slice, several at once.
+
+    pixels: the windowed slice (H, W) in [0, 1], native.
+    """
+    views: list[View] = []
+    for first in range(0, len(windows), _BATCH):
+        some = windows[first : first + _BATCH]
+        rasters = np.stack([_raster(pixels, window, model.input_px) for window in some])
+        embeddings = model.encode(rasters, content_boxes([window.frame for window in some]))
+        shape = (pixels.shape[0], pixels.shape[1])
+        views += [View(window, shape, embedding) for window, embedding in zip(some, embeddings, strict=True)]
     return views
 
 
-def _window(model: SamModel, pixels: FloatArray, center_xy: tuple[float, float], side: int, name: str) -> View:
-    frame, (top, left) = SliceFrame.crop((pixels.shape[0], pixels.shape[1]), np.array(center_xy), side)
-    rows, columns = frame.shape_yx
-    raster = render_raster(pixels[top : top + rows, left : left + columns], frame, model.input_px)
-    embedding = model.encode(raster[None], content_boxes([frame]))[0]
-    return View(name, frame, (top, left), (pixels.shape[0], pixels.shape[1]), embedding)
+def _raster(pixels: FloatArray, window: Window, side_px: int) -> FloatArray:
+    top, left = window.corner_yx
+    rows, columns = window.frame.shape_yx
+    return render_raster(pixels[top : top + rows, left : left + columns], window.frame, side_px)

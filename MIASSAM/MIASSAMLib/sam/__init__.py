@@ -12,7 +12,7 @@ from .registry import MODEL_NAMES
 
 if TYPE_CHECKING:
     from ..protocols import SamModel
-    from .options import RunOptions
+    from .device import RunOptions
 
 __all__ = ["MODEL_NAMES", "load_model"]
 
@@ -26,9 +26,9 @@ def load_model(
     """Load a model by name, ready to encode and decode.
 
     Args:
-        name: "embedded", "vit_b", "vit_l" or "vit_h".
+        name: a name of the table in `registry`; "auto" reads the architecture from the checkpoint.
         checkpoint: SAM-format state dict of that architecture; None = the shipped weights
-            (embedded) or the fetched file in the cache folder, whose digest must be the registry's.
+            (embedded) or the fetched file in the cache folder, whose digest must be the table's.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         options: precision, acceleration and compilation; None = the best for the device.
 
@@ -36,9 +36,7 @@ def load_model(
         UsageError: unknown name or device.
         CheckpointError: the file is missing, damaged, or of another architecture.
     """
-    from .light_import import prepare_segment_anything
-
-    prepare_segment_anything()
     from .loading import load_model_now
 
-    return load_model_now(name, checkpoint, device, options)
+    model: SamModel = load_model_now(name, checkpoint, device, options)
+    return model

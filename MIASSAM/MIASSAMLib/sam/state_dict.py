@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,9 +14,21 @@ from ..errors import CheckpointError
 
 WIDTH_TO_ARCHITECTURE = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 _WIDTH_KEY = "image_encoder.patch_embed.proj.weight"
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
+_TINY_VIT_KEY = "image_encoder.patch_embed.seq.0.c.weight"
+_TINY_VIT_UNUSED = ("image_encoder.head.", "image_encoder.norm_head.")
+"""The ImageNet classifier that MobileSAM's file still holds and its encoder never runs."""
+
+_WRAPPERS = ("model", "model_state", "model_state_dict", "state_dict")
 _PREFIXES = ("module.", "sam.", "model.")
+_FOREIGN = {
+    "mask_decoder.hf_token.weight": "SAM-HQ, whose decoder has layers of its own for the encoder's early features",
+    "image_encoder.trunk.patch_embed.proj.weight": "SAM 2, which has another encoder and decoder",
+    "vision_encoder.patch_embed.projection.weight": "SAM as the transformers package names its tensors",
+}
+"""A key that tells another format, and what it is of."""
+
 _SHOWN_KEYS = 3
+_LOG = logging.getLogger(__name__)
 
 StateDict = dict[str, torch.Tensor]
 
@@ -26,10 +39,12 @@ UnsafeFileError: type[Exception] = torch.serialization.pickle.UnpicklingError  #
 def read_state_dict(path: Path) -> StateDict:
     """Read a state dict without running any code from the file (weights_only).
 
-    Wrappers ({"model": ...}) and prefixes ("module.") that training scripts leave are removed.
+    Wrappers ({"model_state": ...}) and prefixes ("module.", "sam.") that training scripts leave are
+    removed and named in the log.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds more than tensors.
+        CheckpointError: the file is missing, damaged, holds more than tensors, or is of a format that is
+            known not to fit, such as SAM-HQ.
     """
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} is not there; fetch it with `miassam models fetch` or give its path")
@@ -45,11 +60,22 @@ def read_state_dict(path: Path) -> StateDict:
             f"checkpoint {path.name} ({path.stat().st_size} bytes) is damaged or not a PyTorch file; "
             "copy or fetch it again"
         ) from error
-    return _strip_prefix(_unwrap(loaded, path.name))
+    state = _without_prefixes(_unwrap(loaded, path.name), path.name)
+    for key, what in _FOREIGN.items():
+        if key in state:
+            raise CheckpointError(
+                f"{path.name} is a checkpoint of {what} ({key}); it would decode with weights missing, so it is "
+                "refused: give a checkpoint of SAM, MobileSAM, MedSAM or MedicoSAM"
+            )
+    if _TINY_VIT_KEY in state:
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(_TINY_VIT_UNUSED)}
+    return state
 
 
 def deduce_architecture(state: Mapping[str, torch.Tensor], file_name: str) -> str:
-    """Return "vit_b", "vit_l" or "vit_h" from the width of the patch embedding."""
+    """Return "vit_t", "vit_b", "vit_l" or "vit_h" from the patch embedding."""
+    if _TINY_VIT_KEY in state:
+        return "vit_t"
     if _WIDTH_KEY not in state:
         raise CheckpointError(
             f"{file_name} is no SAM checkpoint: it lacks {_WIDTH_KEY!r} (found {_some(state)}); "
@@ -101,19 +127,32 @@ def _some(keys: Iterable[str]) -> str:
 
 
 def _unwrap(loaded: Any, file_name: str) -> StateDict:
-    for wrapper in _WRAPPERS:
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
+    found = []
+    while isinstance(loaded, dict):
+        wrapper = next((each for each in _WRAPPERS if isinstance(loaded.get(each), dict)), None)
+        if wrapper is None:
+            break
+        found.append(wrapper)
+        loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
         raise CheckpointError(
-            f"checkpoint {file_name} holds {type(loaded).__name__}, not a dict of tensors; "
-            "give a SAM-format state dict"
+            f"checkpoint {file_name} holds {_what_is(loaded)}, not a dict of tensors; give a SAM-format state dict, "
+            f"bare or under one of the keys {', '.join(_WRAPPERS)}"
         )
+    if found:
+        _LOG.info("%s: the weights are under %s", file_name, " > ".join(found))
     return loaded
 
 
-def _strip_prefix(state: StateDict) -> StateDict:
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            return {key[len(prefix) :]: tensor for key, tensor in state.items()}
+def _what_is(loaded: Any) -> str:
+    if not isinstance(loaded, dict):
+        return type(loaded).__name__
+    return f"a dict with {_some(str(key) for key, value in loaded.items() if not isinstance(value, torch.Tensor))}"
+
+
+def _without_prefixes(state: StateDict, file_name: str) -> StateDict:
+    """Take common prefixes off, one after the other ("module.sam.")."""
+    while prefix := next((each for each in _PREFIXES if all(key.startswith(each) for key in state)), ""):
+        _LOG.info("%s: the prefix %s is taken off every key", file_name, prefix)
+        state = {key[len(prefix) :]: tensor for key, tensor in state.items()}
     return state

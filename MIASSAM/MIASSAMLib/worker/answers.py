@@ -34,13 +34,8 @@ def slice_answer(case: CaseResult, result: SliceResult) -> dict[str, Any]:
         "image_score": jsonable(result.image_score),
         "tail_probability": jsonable(result.tail_probability),
         "note": result.note,
-        "findings": [_ranked(finding_answer(each, case.cog_ijk(result, each)), result) for each in result.findings],
+        "findings": [finding_answer(each, case.cog_ijk(result, each)) for each in result.findings],
     }
-
-
-def _ranked(answer: dict[str, Any], result: SliceResult) -> dict[str, Any]:
-    """Give a finding the score of its slice where the preset scores only slices."""
-    return {**answer, "score": answer["score"] or jsonable(result.image_score)}
 
 
 def finding_answer(finding: Finding, cog_ijk: AnyArray) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The worker's end of the pipe: a thread reads requests, so that a cancel is seen during the work."""
+"""The worker's end of the pipe: a thread reads requests, so that a cancel is seen during the work.
+
+Arrays cross as .npy files in a folder both sides know; nothing is ever pickled.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
+from ..arrays import AnyArray
+from ..errors import InputError
 from . import messages
 
 
@@ -63,3 +70,24 @@ class Channel:
         """End the process, leaving nothing behind."""
         shutil.rmtree(self.folder, ignore_errors=True)
         os._exit(0)
+
+
+def save_array(folder: Path, stem: str, array: AnyArray) -> str:
+    """Write an array and return its file name."""
+    name = f"{stem}.npy"
+    np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    return name
+
+
+def load_array(folder: Path, name: str) -> AnyArray:
+    """Read an array by its file name.
+
+    Raises:
+        InputError: the name leaves the folder, or the file is missing or no array.
+    """
+    if Path(name).name != name:
+        raise InputError(f"'{name}' is not a file name of the exchange folder")
+    try:
+        return np.asarray(np.load(folder / name, allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise InputError(f"the array {name} cannot be read ({error}); run the step again") from error

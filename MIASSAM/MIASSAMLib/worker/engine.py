@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from ..api import open_model, open_segmenter
 from ..bank import MemoryBank
-from ..config import Config, changed, preset
 from ..errors import InputError, UsageError
-from ..method import Preprocessing, SegmentOptions
+from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
 from ..method.embedding_cache import EmbeddingCache
 from ..protocols import SamModel
 from ..volume import Volume
-from . import answers, building, models, samples
-from .memory import with_less_memory
+from ..volume_io import guess_modality
+from . import answers, banks
 from .server import Call
-from .session import WarmSegmenter
 
 Arguments = Mapping[str, Any]
 
@@ -32,8 +31,8 @@ class Engine:
         """Keep what spills to disk in `folder`, which goes with the process however it ends."""
         self._volumes: dict[str, Volume] = {}
         self._models: dict[str, SamModel] = {}
-        self._banks: dict[str, MemoryBank] = {}
-        self._sessions: dict[tuple[str, ...], WarmSegmenter] = {}
+        self._segmenters: dict[tuple[str, ...], Segmenter] = {}
+        self._readings: dict[tuple[str, ...], Reading] = {}
         self._embeddings = EmbeddingCache(folder=folder)
 
     def load_model(self, arguments: Arguments, call: Call) -> dict[str, Any]:
@@ -49,85 +48,85 @@ class Engine:
         if not np.isfinite(voxels).all():
             voxels = np.nan_to_num(voxels, nan=0.0, posinf=0.0, neginf=0.0)
             notes = ("voxels that were not finite were read as 0",)
-        self._forget_sessions(key)
-        self._volumes[key] = Volume(
-            voxels, np.array(arguments["ijk_to_ras"], float), str(arguments.get("name", "volume")),
-            str(arguments.get("modality", "")), notes=notes,
-        )  # fmt: skip
-        return {"notes": list(notes)}
+        self._forget_readings(of=key)
+        place, name = np.array(arguments["ijk_to_ras"], float), str(arguments.get("name", "volume"))
+        volume = Volume(voxels, place, name, str(arguments.get("modality") or ""), notes=notes)
+        self._volumes[key] = volume if volume.modality else replace(volume, modality=guess_modality(volume))
+        return {"notes": list(notes), "modality": self._volumes[key].modality}
 
     def close_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Forget a volume and its embeddings."""
         self._volumes.pop(str(arguments["key"]), None)
-        self._forget_sessions(str(arguments["key"]))
+        self._forget_readings(of=str(arguments["key"]))
         return {}
 
     def segment(self, arguments: Arguments, call: Call) -> dict[str, Any]:
-        """Segment an open volume; heat map and labels come back as arrays."""
-        session, case = with_less_memory(
-            lambda batch, device: self._segment_once(_on_device(arguments, device), batch, call), call.log
-        )
-        answer = answers.case_answer(case)
-        answer["heat"] = call.save("heat", case.heat_kji)
-        answer["labels"] = call.save("labels", case.labels_kji)
-        return {**answer, "device": session.model.device, "n_encoded": session.n_encoded}
+        """Segment an open volume; heat map and labels come back as arrays, or all files go to "output"."""
+        segmenter, reading = self._reading(arguments, call)
+        case = segmenter.segment(reading, _options(arguments), call.progress)
+        answer = {**answers.case_answer(case), "device": reading.model.device, "n_encoded": reading.n_encoded}
+        if arguments.get("output"):
+            from ..outputs import write_case
+
+            return {**answer, "row": answers.jsonable(write_case(Path(str(arguments["output"])), case))}
+        return {**answer, "heat": call.save("heat", case.heat_kji), "labels": call.save("labels", case.labels_kji)}
 
     def redecode(self, arguments: Arguments, call: Call) -> dict[str, Any]:
-        """Decode one slice again from points given as voxel indexes (i, j, k)."""
-        session = self._session(arguments, call)
-        prepared = session.prepare(session.volume)
-        index = int(arguments["slice"])
-        if not 0 <= index < prepared.plane.n_slices:
-            raise InputError(
-                f"slice {index} is not in the volume, which has slices 0 to {prepared.plane.n_slices - 1}"
-            )
-        xy = np.array([prepared.plane.slice_xy(np.asarray(ijk, float))[1] for ijk in arguments["points_ijk"]])
-        encoded = next(session.encode(prepared, [index]))
-        mask = arguments.get("mask") or session.config.mask
-        finding = session.redecode(prepared, encoded, xy, np.asarray(arguments["labels"], int), mask)
-        answer = answers.finding_answer(finding, prepared.plane.ijk(index, np.array(finding.cog_xy)))
-        answer["mask"] = call.save("mask", answers.storage_slice(prepared.plane, finding.mask))
-        return {**answer, "slice": index, "slice_axis": prepared.plane.slice_axis, "n_encoded": session.n_encoded}
+        """Outline one slice again from points (i, j, k) and labels, or a box of two corners (i, j, k)."""
+        segmenter, reading = self._reading(arguments, call)
+        plane, index = reading.prepared.plane, int(arguments["slice"])
+        prompts = _user_prompts(arguments, reading)
+        finding = segmenter.correct(reading, index, prompts, _options(arguments))
+        answer = answers.finding_answer(finding, plane.ijk(index, np.array(finding.cog_xy)))
+        answer["mask"] = call.save("mask", answers.storage_slice(plane, finding.mask))
+        return {**answer, "slice": index, "slice_axis": plane.slice_axis, "n_encoded": reading.n_encoded}
 
     def build_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build a memory bank from volumes."""
-        model = self._model(arguments, call)
-        return building.build_bank_of(arguments, model, call)
+        return banks.build_bank_of(arguments, self._model(arguments, call), call)
 
     def build_sample_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build the bank that fits a sample volume."""
-        return samples.build_sample_bank(arguments, self._model(arguments, call), call)
+        return banks.build_sample_bank(arguments, self._model(arguments, call), call)
 
     def bank_info(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Describe a bank folder."""
-        return building.bank_info(arguments, call)
+        return banks.bank_info(arguments, call)
 
-    def _segment_once(self, arguments: Arguments, batch: int, call: Call) -> tuple[WarmSegmenter, Any]:
-        session = self._session(arguments, call)
-        options = replace(_options(arguments.get("options", {})), batch=batch)
-        try:
-            return session, session.segment(session.volume, options, call.progress)
-        except (MemoryError, RuntimeError):
-            session.forget()
-            raise
-
-    def _session(self, arguments: Arguments, call: Call) -> WarmSegmenter:
+    def _reading(self, arguments: Arguments, call: Call) -> tuple[Segmenter, Reading]:
         key = str(arguments["volume"])
         if key not in self._volumes:
             raise InputError(f"volume '{key}' is not open in the worker; send it again")
+        identity, segmenter = self._segmenter(arguments, call)
+        name = (key, *identity)
+        if name not in self._readings:
+            reading = segmenter.open(self._volumes[key], self._embeddings)
+            self._forget_readings(all_but=key)
+            self._readings[name] = reading
+        return segmenter, self._readings[name]
+
+    def _segmenter(self, arguments: Arguments, call: Call) -> tuple[tuple[str, ...], Segmenter]:
+        """Open the bank with the model, as the command line does, unless both are open and unchanged."""
         model = self._model(arguments, call)
-        bank = self._bank(str(arguments.get("bank") or ""))
-        chosen = (str(arguments.get(name) or "") for name in ("bank", "preset", "modality", "changes"))
-        identity = (key, model.digest, model.device, *chosen)
-        if identity not in self._sessions:
-            config, preprocessing = _settings(bank, arguments)
-            if bank is not None:
-                bank.check_fits(config.to_dict(), model.name, model.digest)
-            self._forget_sessions(keep=identity[0])
-            self._sessions[identity] = WarmSegmenter(
-                model, bank, config, preprocessing, self._volumes[key], self._embeddings
-            )
-        return self._sessions[identity]
+        bank = str(arguments.get("bank") or "")
+        preset, changes = str(arguments.get("preset") or ""), str(arguments.get("changes") or "")
+        words = ",".join(filter(None, [preset.partition(":")[2], changes]))
+        chosen = f"{preset.partition(':')[0]}:{words}" if words else preset
+        modality = str(arguments.get("modality") or "")
+        identity = (model.name, model.digest, model.device, bank, _manifest_digest(bank), chosen, modality)
+        if identity not in self._segmenters:
+            opened = self._opened_bank(identity)
+            self._segmenters = {
+                identity: open_segmenter(opened or bank or None, model, chosen or None, model.device, modality)
+            }
+        return identity, self._segmenters[identity]
+
+    def _opened_bank(self, identity: tuple[str, ...]) -> MemoryBank | None:
+        """Return the open bank when only preset or modality change, so that it is not read again."""
+        for known, segmenter in self._segmenters.items():
+            if identity[2:5] == known[2:5] and isinstance(segmenter.bank, MemoryBank):
+                return segmenter.bank
+        return None
 
     def _model(self, arguments: Arguments, call: Call) -> SamModel:
         wanted = dict(arguments.get("model") or {})
@@ -135,51 +134,45 @@ class Engine:
         if identity not in self._models:
             call.progress("loading the model", 0, 1)
             self._models.clear()
-            self._models[identity] = models.load(wanted)
+            checkpoint = Path(str(wanted["checkpoint"])) if wanted.get("checkpoint") else None
+            name, device = str(wanted.get("name") or "embedded"), str(wanted.get("device") or "auto")
+            self._models[identity] = open_model(name, checkpoint, device)
             call.progress("loading the model", 1, 1)
         return self._models[identity]
 
-    def _bank(self, path: str) -> MemoryBank | None:
-        if not path:
-            return None
-        manifest = Path(path) / "manifest.json"
-        digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
-        if f"{path}:{digest}" not in self._banks:
-            self._banks = {f"{path}:{digest}": MemoryBank.load(path)}
-        return self._banks[f"{path}:{digest}"]
-
-    def _forget_sessions(self, key: str = "", keep: str = "") -> None:
-        kept = {
-            name: each for name, each in self._sessions.items() if name[0] != key and (not keep or name[0] == keep)
-        }
-        for name in self._sessions.keys() - kept.keys():
-            self._sessions[name].forget()
-        self._sessions = kept
+    def _forget_readings(self, of: str = "", all_but: str = "") -> None:
+        gone = [name for name in self._readings if name[0] == of or (all_but and name[0] != all_but)]
+        for name in gone:
+            self._readings.pop(name).forget()
 
 
-def _settings(bank: MemoryBank | None, arguments: Arguments) -> tuple[Config, Preprocessing]:
-    """Take config and preprocessing from the bank; a named preset replaces the config, a modality the bank's."""
-    changes = str(arguments.get("changes") or "")
-    if bank is None:
-        return changed(preset(str(arguments.get("preset") or "refined")), changes), Preprocessing()
-    draft = bank.manifest.draft
-    config = preset(str(arguments["preset"])) if arguments.get("preset") else Config.from_dict(draft.config)
-    config = changed(config, changes)
-    preprocessing = Preprocessing.from_dict(draft.preprocessing)
-    return config, replace(preprocessing, modality=str(arguments.get("modality") or preprocessing.modality))
+def _manifest_digest(bank: str) -> str:
+    """Return the digest of a bank's manifest, which names those of all its files: a rebuilt bank is opened anew."""
+    path = Path(bank, "manifest.json")
+    return hashlib.sha256(path.read_bytes()).hexdigest() if bank and path.is_file() else ""
 
 
-def _on_device(arguments: Arguments, device: str) -> Arguments:
-    if not device:
-        return arguments
-    return {**arguments, "model": {**arguments.get("model", {}), "device": device}}
+def _user_prompts(arguments: Arguments, reading: Reading) -> UserPrompts:
+    plane = reading.prepared.plane
+    xy = [plane.slice_xy(np.asarray(ijk, float))[1] for ijk in arguments.get("points_ijk") or ()]
+    labels = np.asarray(arguments.get("labels") or (), np.int64)
+    if len(labels) != len(xy):
+        raise UsageError(f"{len(labels)} labels came for {len(xy)} points; give one for each")
+    box = None
+    if arguments.get("box_ijk"):
+        corners = np.array([plane.slice_xy(np.asarray(ijk, float))[1] for ijk in arguments["box_ijk"]])
+        box = np.concatenate([corners.min(0) - 0.5, corners.max(0) + 0.5])
+    return UserPrompts(np.array(xy, float).reshape(-1, 2), labels, box)
 
 
-def _options(data: Mapping[str, Any]) -> SegmentOptions:
-    known = {"slices", "prompt", "mask", "all_slices", "sensitivity", "batch"}
+def _options(arguments: Arguments) -> SegmentOptions:
+    """Return the options of a run; a correction takes those of the run it corrects."""
+    data = dict(arguments.get("options") or {})
+    if arguments.get("mask"):
+        data["mask"] = arguments["mask"]
+    known = {"slices", "prompt", "mask", "all_slices", "sensitivity", "min_volume_ml"}
     if unknown := sorted(set(data) - known):
         raise UsageError(f"options {unknown} are unknown; this version knows {sorted(known)}")
-    values = dict(data)
-    if values.get("slices") is not None:
-        values["slices"] = (int(values["slices"][0]), int(values["slices"][1]))
-    return SegmentOptions(**values)
+    if data.get("slices") is not None:
+        data["slices"] = (int(data["slices"][0]), int(data["slices"][1]))
+    return SegmentOptions(**data)

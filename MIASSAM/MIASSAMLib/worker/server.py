@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..arrays import AnyArray
 from ..errors import Cancelled, MiassamError
-from .channel import Channel
-from .exchange import load_array, save_array
+from .channel import Channel, load_array, save_array
 
 Verb: TypeAlias = "Callable[[Mapping[str, Any], 'Call'], dict[str, Any]]"
 """A verb takes its arguments and the call, and returns JSON-able data."""
@@ -73,7 +74,8 @@ def serve(verbs: Mapping[str, Verb], channel: Channel, hello: Mapping[str, Any])
 def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) -> None:
     """Serve one request; whatever happens, the other side gets exactly one final answer."""
     try:
-        value = verbs[str(request["verb"])](request.get("arguments", {}), call)
+        with warnings_told(call):
+            value = verbs[str(request["verb"])](request.get("arguments", {}), call)
         call.finish("result", value=value)
     except Cancelled:
         call.finish("cancelled")
@@ -83,3 +85,23 @@ def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) ->
         call.log(traceback.format_exc())
         text = f"unexpected {type(error).__name__}: {error}; the log has the details"
         call.finish("error", error="InternalError", text=text)
+
+
+@contextmanager
+def warnings_told(call: Call) -> Iterator[None]:
+    """Send what the library warns of meanwhile, such as memory that ran out, to the person at the other side."""
+    handler, library = _ToTheUser(call), logging.getLogger(__name__.partition(".")[0])
+    library.addHandler(handler)
+    try:
+        yield
+    finally:
+        library.removeHandler(handler)
+
+
+class _ToTheUser(logging.Handler):
+    def __init__(self, call: Call) -> None:
+        super().__init__(logging.WARNING)
+        self._call = call
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._call.log(record.getMessage())

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 ENGINE_VERBS = (
     "load_model", "open_volume", "close_volume", "segment", "redecode", "build_bank", "build_sample_bank", "bank_info",
 )  # fmt: skip
-MODEL_FILE_VERBS = ("list_models", "fetch_model", "remove_models")
 _PACKAGE_OF_MODULE = {"faiss": "faiss-cpu", "segment_anything": "segment-anything", "torch": "torch (PyTorch)"}
 
 
@@ -31,7 +30,7 @@ class Verbs:
         """Return verb -> function."""
         table: dict[str, Verb] = {"hello": hello, "make_sample": make_sample}
         table |= {name: self._engine_verb(name) for name in ENGINE_VERBS}
-        table |= {name: _model_file_verb(name) for name in MODEL_FILE_VERBS}
+        table |= {"list_models": list_models, "fetch_model": fetch_model, "remove_models": remove_models}
         return {name: _naming_what_is_missing(verb) for name, verb in table.items()}
 
     def _engine_verb(self, name: str) -> Verb:
@@ -55,19 +54,41 @@ def hello(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
 
 def make_sample(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
     """Generate a sample volume of the library's phantoms."""
-    from .samples import make_sample as make
+    from .banks import make_sample as make
 
     return make(arguments, call)
 
 
-def _model_file_verb(name: str) -> Verb:
-    def ask(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
-        from . import models
+def list_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Name every model there is, in words, with its size, and say whether it is on this machine."""
+    from ..checkpoints import list_checkpoints
 
-        answer: dict[str, Any] = getattr(models, name)(arguments, call)
-        return answer
+    return {
+        "models": [
+            {
+                "name": each.entry.name, "words": each.entry.words, "size": each.entry.about,
+                "is_here": each.is_present, "is_downloadable": each.entry.is_downloadable,
+            }
+            for each in list_checkpoints()
+        ]
+    }  # fmt: skip
 
-    return ask
+
+def fetch_model(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Download a published checkpoint and verify it."""
+    from ..checkpoints import fetch
+
+    return {"path": str(fetch(str(arguments["name"]), call.progress))}
+
+
+def remove_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Remove every downloaded checkpoint."""
+    from ..checkpoints import list_checkpoints, remove
+
+    here = [each for each in list_checkpoints() if each.n_bytes and each.entry.is_downloadable]
+    freed = sum(each.n_bytes for each in here)
+    removed = [each.entry.name for each in here if remove(each.entry.name)]
+    return {"removed": removed, "freed_bytes": freed}
 
 
 def _naming_what_is_missing(verb: Verb) -> Verb:

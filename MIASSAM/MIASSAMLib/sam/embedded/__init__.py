@@ -4,9 +4,8 @@ from MIASSAMLib.sam.embedded.model import (
     CARD_PATH,
     WEIGHTS_PATH,
     EmbeddedSam,
-    build_embedded,
     load_embedded,
     read_card,
 )
 
-__all__ = ["CARD_PATH", "WEIGHTS_PATH", "EmbeddedSam", "build_embedded", "load_embedded", "read_card"]
+__all__ = ["CARD_PATH", "WEIGHTS_PATH", "EmbeddedSam", "load_embedded", "read_card"]

@@ -1,6 +1,5 @@
 """The embedded model as a whole: a segment_anything `Sam` that fits in the package."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ import torch
 from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
 from torch import Tensor
 
-from MIASSAMLib.errors import CheckpointError
-from MIASSAMLib.sam.embedded import fast_decode
 from MIASSAMLib.sam.embedded.encoder import EMBEDDING_DIM, INPUT_PX, FrameEncoder
 from MIASSAMLib.sam.embedded.prompt_encoder import ClickPromptEncoder
-from MIASSAMLib.sam.state_dict import UnsafeFileError
+from MIASSAMLib.sam.fast_decode import predict_masks
+from MIASSAMLib.sam.state_dict import check_fits, read_state_dict
 
 WEIGHTS_PATH = Path(__file__).parent / "weights" / "embedded.pt"
 CARD_PATH = WEIGHTS_PATH.with_suffix(".json")
@@ -76,12 +74,7 @@ class EmbeddedSam(Sam):  # type: ignore[misc]
     def decode_tokens(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
         """Decode embedded prompts; return all four masks (P, 4, 4h, 4w) and predicted IoU (P, 4)."""
         image_pe = self.prompt_encoder.pe_layer(tuple(dense.shape[-2:]))[None]
-        return fast_decode.predict_masks(self.mask_decoder, image_pe, embedding, sparse, dense)
-
-
-def build_embedded() -> EmbeddedSam:
-    """Build the network with fresh weights."""
-    return EmbeddedSam()
+        return predict_masks(self.mask_decoder, image_pe, embedding, sparse, dense)
 
 
 def load_embedded(checkpoint: Path | None = None) -> EmbeddedSam:
@@ -94,15 +87,9 @@ def load_embedded(checkpoint: Path | None = None) -> EmbeddedSam:
         CheckpointError: the file is missing, cannot be read or holds another architecture.
     """
     path = WEIGHTS_PATH if checkpoint is None else checkpoint
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}; want a state dict of the embedded model: check the path")
-    model = build_embedded()
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict({name: value.float() for name, value in state.items()})
-    except (RuntimeError, UnsafeFileError, AttributeError, EOFError) as error:
-        wanted = "want a state dict of the embedded model; leave the path out to take the one in the package"
-        raise CheckpointError(f"{path} does not fit the embedded model ({str(error)[:200]}); {wanted}") from error
+    model, state = EmbeddedSam(), read_state_dict(path)
+    check_fits(state, model.state_dict(), f"{path.name} does not fit the embedded model")
+    model.load_state_dict({name: value.float() for name, value in state.items()})
     model.eval()
     return model
 
@@ -111,8 +98,3 @@ def read_card() -> dict[str, Any]:
     """Read the model card that is shipped beside the weights."""
     card: dict[str, Any] = json.loads(CARD_PATH.read_text(encoding="utf-8"))
     return card
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
