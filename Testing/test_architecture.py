@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ WALLS = {
     "platformdirs": {"sam", "checkpoints", "method"},
     "rich": {"cli"},
     "jinja2": {"outputs"},
+    "filelock": {"files.py"},
 }  # fmt: skip
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 
@@ -52,6 +54,19 @@ def test_a_library_file_keeps_behind_its_walls(path):
     assert "pickle" not in imported, f"{path.name} imports pickle; nothing is ever pickled"
     for package, rooms in WALLS.items():
         assert package not in imported or room_of(path) in rooms, f"{package} belongs to {sorted(rooms)}"
+
+
+BROUGHT_BY_SLICER = {"numpy", "scipy", "SimpleITK", "PIL"}
+INSTALLED_APART = {"torch", "faiss", "rich", "dask", "distributed", "nibabel", "slicerio", "nrrd", "matplotlib"}
+"""torch and faiss as fits the computer; the others only serve the command line, and say so when they are missing."""
+
+
+def test_bug_no_bank_could_be_built_in_slicer_without_psutil():
+    text = (ROOT / "MIASSAM" / "Resources" / "requirements.txt").read_text(encoding="utf-8")
+    listed = {re.split("[=<>]", line)[0].replace("-", "_") for line in text.splitlines() if line[:1] not in ("#", "")}
+    imported = set().union(*(imported_packages(path) for path in SOURCES)) - set(sys.stdlib_module_names)
+    missing = imported - listed - BROUGHT_BY_SLICER - INSTALLED_APART - {"MIASSAMLib", "miassam_bench"}
+    assert not missing, f"{missing} must be listed in MIASSAM/Resources/requirements.txt"
 
 
 def test_arrows_between_rooms_go_down_only():

@@ -141,7 +141,7 @@ def normal_sources(
     names = names or case_names([Path(each.name if isinstance(each, Volume) else each) for each in volumes])
     load = functools.partial(_load_normal, modality=modality, first=volumes[0] if volumes else None)
     return [
-        BuildSource(name, functools.partial(load, volume, mask), _digest(volume))
+        BuildSource(name, functools.partial(load, volume, mask), _digest(volume), _mask_digest(mask))
         for name, volume, mask in zip(names, volumes, masks, strict=True)
     ]
 
@@ -172,6 +172,15 @@ def _modality_of(volume: AnyVolume) -> str:
 @functools.cache
 def _modality_of_file(path: Path) -> str:
     return read_volume(path).modality
+
+
+def _mask_digest(mask: AnyMask) -> str:
+    """Return the SHA-256 of a mask; "" = none."""
+    if mask is None:
+        return ""
+    if isinstance(mask, (str, Path)):
+        return source_digest(Path(mask))
+    return hashlib.sha256(np.ascontiguousarray(mask).tobytes()).hexdigest()
 
 
 def _digest(volume: AnyVolume) -> str:

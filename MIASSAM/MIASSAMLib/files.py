@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are whole or not there, their digest, and a lock that one process at a time may hold."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import UsageError
 
@@ -25,18 +26,82 @@ def atomic_path(path: Path | str, suffix: str = "") -> Iterator[Path]:
     Raises:
         UsageError: the file cannot be written; the message says why.
     """
+    try:
+        with replacing(path, suffix) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {reason(error)}; free the place or choose another folder") from error
+
+
+@contextmanager
+def replacing(path: Path | str, suffix: str = "", sync: bool = False) -> Iterator[Path]:
+    """Do what `atomic_path` does and let the system's own errors pass.
+
+    sync: see to it that the file has reached the disk before it gets its name.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     path = Path(path)
-    temporary = _temporary(path, suffix or path.suffix)
+    handle, name = tempfile.mkstemp(prefix=".miassam-", suffix=suffix or path.suffix, dir=path.parent)
+    os.close(handle)
+    _default_permissions(name)
+    temporary = Path(name)
     try:
         yield temporary
+        if sync:
+            sync_file(temporary)
         os.replace(temporary, path)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {reason(error)}; free the place or choose another output folder"
-        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Make sure that a written file has reached the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file as lower-case hex, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+class ProcessLock:
+    """A lock file that one holder at a time may have; it ends with the process, however that dies."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._lock: Any = None
+
+    def acquire(self) -> bool:
+        """Take the lock and return True, or False where another holds it.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return False
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Give the lock back and delete its file; without effect when it is not held."""
+        if self._lock is not None:
+            with suppress(OSError):
+                self.path.unlink()
+            self._lock.release()
+            self._lock = None
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -75,30 +140,9 @@ def check_output_dir(path: Path | str, files: Iterable[str] = (), inputs: Iterab
     return folder
 
 
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file as lower-case hex, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def reason(error: OSError) -> str:
     """Return the operating system's words for an error, without its number and path."""
     return error.strerror or str(error) or type(error).__name__
-
-
-def _temporary(path: Path, suffix: str) -> Path:
-    try:
-        handle, name = tempfile.mkstemp(prefix=".miassam-", suffix=suffix, dir=path.parent)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {reason(error)}; choose an output folder that exists and may be written to"
-        ) from error
-    os.close(handle)
-    _default_permissions(name)
-    return Path(name)
 
 
 def _default_permissions(name: str) -> None:

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from library.bank_helpers import brute_force, make_draft, make_slices
 from library.distributed_helpers import brain_sources
-from MIASSAMLib.bank import BankWriter
-from MIASSAMLib.bank.coreset import METHODS, Choice, select_rows
+from MIASSAMLib.bank import BankWriter, verify_bank
+from MIASSAMLib.bank.coreset import METHODS, Choice, cells_of, select_rows
 from MIASSAMLib.cli import main
 from MIASSAMLib.config import preset
 from MIASSAMLib.errors import UsageError
-from MIASSAMLib.method import BuildOptions, LocalEncoder, build_bank
-from MIASSAMLib.method.building import bank_rows
+from MIASSAMLib.method import BuildOptions, build_bank
 from MIASSAMLib.sam import load_model
 from MIASSAMLib.volume_io import write_volume
 
@@ -37,35 +36,31 @@ def test_a_coreset_bank_is_smaller_and_calibrated_on_what_it_keeps(tmp_path, mod
 
 
 def test_a_stratified_coreset_keeps_the_same_part_of_every_place_even_after_a_kill(tmp_path):
-    cells = np.zeros(64, bool)
-    cells[10:30] = True
+    place = np.stack([np.linspace(-0.5, 0.49, 20) // (1 / 16) / 16 + 0.01, np.zeros(20), np.ones(20)], 1)
     slices = make_slices(30)
     for run in (slices[:10], slices):
         with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
             for number, rows in enumerate(run):
-                writer.add("volume", rows, part=number, cells=cells)
+                writer.add("volume", rows, part=number, places=dict.fromkeys(rows, place))
     with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
         assert writer.n_resumed == 30
         choice = Choice(0.1, "stratified")
         bank = writer.finish(select=lambda all_: select_rows(choice, all_.chunks, all_.places, seed=0))
-    every = np.concatenate([rows["embedding"] for rows in slices])
-    place_of = {row.tobytes(): number % 20 for number, row in enumerate(every)}
-    kept = bank.rows_at("embedding", np.arange(bank.n_patches("embedding")))
-    np.testing.assert_array_equal(np.bincount([place_of[row.tobytes()] for row in kept]), np.full(20, 3))
+    counts = np.bincount(cells_of(bank.places("embedding")), minlength=2048)
+    np.testing.assert_array_equal(counts, 3 * np.bincount(cells_of(place.astype(np.float16)), minlength=2048))
 
 
-def test_patches_of_the_foreground_know_their_place(tmp_path, model):
+def test_patches_of_a_bank_know_their_source_and_place(tmp_path, model):
     config = preset("refined")
-    encoder = LocalEncoder(model, config, BuildOptions().preprocessing)
-    encoded = next(iter(encoder.encode_source(brain_sources(1)[0], frozenset())[1]))
-    rows, cells = bank_rows(encoded, config)
-    assert 0 < cells.sum() < 1024
-    seen = []
-    with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
-        writer.add("first", rows, cells=cells)
-        writer.add("told nothing", {kind: values[:3] for kind, values in rows.items()})
-        writer.select(lambda candidates: seen.append(candidates.places) or np.arange(5))
-    np.testing.assert_array_equal(seen[0], [*np.flatnonzero(cells), -1, -1, -1])
+    bank = build_bank(tmp_path / "a.bank", brain_sources(2), model, config)
+    for kind in bank.kinds:
+        places, bounds = bank.places(kind), bank.sources_of_rows(kind)
+        assert places.shape == (bank.n_patches(kind), 3) and places.dtype == np.float16
+        assert bounds.tolist() == [0, bank.manifest.sources[0].n_patches[kind], bank.n_patches(kind)]
+        assert np.abs(places[:, :2]).max() < 1 and places[:, 2].min() >= 0 and places[:, 2].max() <= 1
+        rows = np.concatenate(list(bank.rows(kind, 1000)))
+        np.testing.assert_array_equal(rows, bank.rows_at(kind, np.arange(bank.n_patches(kind))))
+    assert verify_bank(tmp_path / "a.bank") == []
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -111,13 +111,13 @@ def test_progress_is_told_and_can_stop_the_work():
 
 def test_the_same_seed_gives_the_same_coreset():
     points = make_points(1000, 200)
-    places = np.arange(1000) % 50
+    places = np.random.default_rng(0).uniform(-0.5, 0.5, (1000, 3))
     for method in METHODS:
         shards = [points[:400], points[400:]]
         first, second = (select_rows(Choice(0.1, method), shards, places, seed=5) for _ in range(2))
         np.testing.assert_array_equal(first, second)
         assert len(first) == 100
-    np.testing.assert_array_equal(select_rows(Choice(), [], np.arange(7), seed=0), np.arange(7))
+    np.testing.assert_array_equal(select_rows(Choice(), [], np.zeros((7, 3)), seed=0), np.arange(7))
 
 
 def test_stratified_keeps_the_same_part_of_every_position():
@@ -138,4 +138,4 @@ def test_a_ratio_outside_its_range_is_refused(ratio):
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(UsageError, match="greedy, random, stratified"):
-        select_rows(Choice(0.5, "magic"), [], np.arange(10), seed=0)
+        select_rows(Choice(0.5, "magic"), [], np.zeros((10, 3)), seed=0)

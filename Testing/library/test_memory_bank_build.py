@@ -90,13 +90,29 @@ def test_rows_changed_behind_the_journal_are_refused(tmp_path):
         writer.finish()
 
 
-def test_an_interrupted_build_with_other_settings_is_named(tmp_path):
-    with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
-        writer.add("volume", make_slices(1)[0])
-    with pytest.raises(BankError, match=r"a\.bank\.building holds an interrupted build with other settings"):
-        BankWriter(tmp_path / "a.bank", make_draft(seed=9))
-    BankWriter(tmp_path / "a.bank", make_draft()).discard()
-    BankWriter(tmp_path / "a.bank", make_draft(seed=9)).close()
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"draft": make_draft(seed=9)}, "another seed"),
+        ({"draft": make_draft(model_digest="other")}, "another model digest"),
+        ({"inputs": {"sources": [["volume", "another digest"]]}}, "another sources"),
+        ({"compress": "half"}, "another storage"),
+    ],
+)
+def test_bug_rows_of_an_interrupted_build_with_other_inputs_were_kept(tmp_path, changed, words):
+    first = {"draft": make_draft(), "inputs": {"sources": [["volume", "digest"]]}}
+    for _ in range(2):
+        with BankWriter(tmp_path / "a.bank", **first) as writer:
+            assert writer.restarted == ""
+            writer.add("volume", make_slices(1)[0])
+    (tmp_path / "a.bank.building" / "held_out").mkdir()
+    said = []
+    with BankWriter(
+        tmp_path / "a.bank", **{**first, **changed}, progress=lambda *news: said.append(news[0])
+    ) as writer:
+        assert writer.n_resumed == 0 and words in writer.restarted
+        assert said == [writer.restarted] and "beginning anew" in said[0]
+        assert not (tmp_path / "a.bank.building" / "held_out").exists()
 
 
 def test_two_builds_into_one_folder_and_the_second_is_refused(tmp_path):
@@ -156,7 +172,7 @@ def test_a_full_disk_is_told_and_the_old_bank_is_untouched(tmp_path, monkeypatch
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for place in ("storage.write_flat", "spool._append_bytes", "writer.write_text_atomically"):
+    for place in ("storage.write_flat", "spool._append_bytes", "writer.write_synced"):
         with monkeypatch.context() as patch:
             patch.setattr(f"MIASSAMLib.bank.{place}", full)
             with pytest.raises(BankError, match="is full; no bank was changed"):

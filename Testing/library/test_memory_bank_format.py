@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -98,7 +97,7 @@ def test_a_newer_format_is_named_instead_of_called_damaged(tmp_path):
     build_bank(tmp_path / "a.bank")
     path = tmp_path / "a.bank" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 9}))
-    with pytest.raises(BankError, match="format version 9 and this program reads 1"):
+    with pytest.raises(BankError, match="format version 9 and this program reads 2"):
         MemoryBank.load(tmp_path / "a.bank")
 
 
@@ -145,9 +144,3 @@ def test_nan_never_enters_a_bank_or_a_search(tmp_path):
         bank.search("embedding", queries)
     with BankWriter(tmp_path / "b.bank", make_draft()) as writer, pytest.raises(BankError, match="NaN"):
         writer.add("volume", {"embedding": queries})
-
-
-def test_the_draft_digest_sees_every_field():
-    draft = make_draft()
-    assert draft.digest() != dataclasses.replace(draft, seed=4).digest()
-    assert draft.digest() != dataclasses.replace(draft, config={**draft.config, "stride": 4}).digest()

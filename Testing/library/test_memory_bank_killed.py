@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from library.bank_helpers import make_draft, make_slices
-from MIASSAMLib.bank import BankWriter, MemoryBank, files, publish, spool, storage, verify_bank, writer
+from MIASSAMLib.bank import BankWriter, MemoryBank, publish, spool, storage, verify_bank, writer
 from MIASSAMLib.errors import BankError
+from MIASSAMLib.files import ProcessLock
 
 STEPS = (
     (spool, "_append_bytes"),
     (storage, "write_flat"),
-    (publish, "digest_file"),
+    (publish, "file_record"),
     (publish, "sync_file"),
-    (publish, "write_text_atomically"),
-    (writer, "write_text_atomically"),
+    (publish, "write_synced"),
+    (writer, "write_synced"),
     (publish.os, "rename"),
     (publish.os, "replace"),
     (publish.shutil, "rmtree"),
@@ -103,12 +104,11 @@ def test_an_append_killed_before_any_step_leaves_the_old_or_the_new_bank(tmp_pat
 
 
 def test_the_lock_of_a_dead_build_blocks_nobody(tmp_path):
-    lock = files.FolderLock(tmp_path / "a.bank.lock")
-    lock.acquire()
+    lock, other = ProcessLock(tmp_path / "a.bank.lock"), ProcessLock(tmp_path / "a.bank.lock")
+    assert lock.acquire() and not other.acquire()
     with pytest.raises(BankError, match="another build"):
-        files.FolderLock(tmp_path / "a.bank.lock").acquire()
+        BankWriter(tmp_path / "a.bank", make_draft())
     lock.release()
     assert not (tmp_path / "a.bank.lock").exists()
-    again = files.FolderLock(tmp_path / "a.bank.lock")
-    again.acquire()
-    again.release()
+    assert other.acquire()
+    other.release()

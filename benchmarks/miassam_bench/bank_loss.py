@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from MIASSAMLib.arrays import AnyArray, FloatArray
 from MIASSAMLib.bank.quality import exact_neighbors
-from MIASSAMLib.bank.searcher import squared_distances
+from MIASSAMLib.bank.rows import squared_distances
 from MIASSAMLib.config import preset
 from MIASSAMLib.method.anomaly_map import anomaly_map, patch_scores
 

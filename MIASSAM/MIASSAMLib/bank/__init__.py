@@ -7,8 +7,9 @@ from .bank import MemoryBank, bank_info, verify_bank
 from .manifest import KindRecord, Manifest, ManifestDraft, SourceRecord, read_manifest
 from .merge import merge_banks
 from .publish import Candidates, Selector
+from .spool import StoredPart
 from .storage import COMPRESS_CHOICES, Compress
-from .writer import BankWriter, StoredPart, check_free
+from .writer import BankWriter, check_free
 
 __all__ = [
     "BankWriter",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,26 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
-from .files import find_damage
-from .flat import flat_searcher_of
-from .manifest import KindRecord, Manifest, ManifestDraft, read_manifest
-from .searcher import RowSearcher
-from .storage import open_storage
+from .exact import flat_searcher_of
+from .manifest import KindRecord, Manifest, ManifestDraft, find_damage, read_manifest
+from .rows import READ_ERRORS
+from .storage import RowSearcher, open_storage
 
 
 class MemoryBank:
     """Normal patches to compare with; made by `load`, `from_rows` or a `BankWriter`."""
 
     def __init__(
-        self, manifest: Manifest, calibration: Mapping[str, AnyArray], searchers: Mapping[str, RowSearcher]
+        self,
+        manifest: Manifest,
+        calibration: Mapping[str, AnyArray],
+        searchers: Mapping[str, RowSearcher],
+        folder: Path | None = None,
     ) -> None:
         self.manifest = manifest
         self.calibration = dict(calibration)
         self._searchers = dict(searchers)
+        self._folder = folder
 
     @classmethod
     def load(cls, path: Path | str, verify: bool = True, device: str = "cpu") -> MemoryBank:
@@ -41,7 +45,7 @@ class MemoryBank:
         folder = Path(path)
         manifest = _read_sound_manifest(folder, verify)
         searchers = {kind: open_storage(folder, record, device) for kind, record in manifest.kinds.items()}
-        return cls(manifest, _load_calibration(folder, manifest), searchers)
+        return cls(manifest, _load_calibration(folder, manifest), searchers, folder)
 
     @classmethod
     def from_rows(
@@ -78,6 +82,32 @@ class MemoryBank:
     def rows_at(self, kind: str, numbers: AnyArray) -> FloatArray:
         """Return stored patches (N, D) by number; of a compressed kind up to its rounding."""
         return self._searcher(kind).rows_at(np.asarray(numbers, np.int64))
+
+    def rows(self, kind: str, chunk_rows: int = 65536) -> Iterator[FloatArray]:
+        """Yield all patches of a kind in order, as float32 (<= chunk_rows, D); see `rows_at`."""
+        for start in range(0, self.n_patches(kind), chunk_rows):
+            yield self.rows_at(kind, np.arange(start, min(start + chunk_rows, self.n_patches(kind))))
+
+    def sources_of_rows(self, kind: str) -> AnyArray:
+        """Return int64 (S + 1,): the patches of source s of the manifest are those from [s] up to [s + 1]."""
+        return np.cumsum([0, *(source.n_patches.get(kind, 0) for source in self.manifest.sources)], dtype=np.int64)
+
+    def places(self, kind: str) -> AnyArray | None:
+        """Return where every patch of a kind comes from, float16 (M, 3); None where the bank does not say.
+
+        x and y in the box around the slice's foreground, -0.5 to 0.5 inside it, and the depth of the slice in
+        its volume, 0 to 1; NaN for patches of a source that did not say.
+        """
+        name = self.manifest.kinds[kind].files.get("places") if self._folder else None
+        if not self._folder or not name:
+            return None
+        try:
+            places: AnyArray = np.load(self._folder / name, allow_pickle=False)
+        except READ_ERRORS as error:
+            raise BankError(f"{self._folder / name} cannot be read; restore or rebuild the bank") from error
+        if places.shape != (self.n_patches(kind), 3) or places.dtype != np.float16:
+            raise BankError(f"{self._folder / name} holds no places of {kind} patches; restore or rebuild the bank")
+        return places
 
     def search(self, kind: str, queries: FloatArray) -> FloatArray:
         """Return the squared L2 distance (Q,) float32 of queries (Q, D) to their nearest patch.
@@ -116,13 +146,17 @@ class MemoryBank:
 
 
 def verify_bank(path: Path | str) -> list[str]:
-    """Return all that is wrong with a bank folder, a sentence per file; empty when it is sound."""
+    """Return all that is wrong with a bank folder, a sentence per file; empty when it is sound and opens."""
     folder = Path(path)
     try:
         manifest = read_manifest(folder)
+        damages = [find_damage(folder, name, record) for name, record in manifest.files.items()]
+        if not any(damages):
+            bank = MemoryBank.load(folder, verify=False)
+            for kind in bank.kinds:
+                bank.places(kind)
     except BankError as error:
         return [str(error)]
-    damages = [find_damage(folder, name, record) for name, record in manifest.files.items()]
     return [damage for damage in damages if damage]
 
 
@@ -198,5 +232,5 @@ def _load_calibration(folder: Path, manifest: Manifest) -> dict[str, AnyArray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError) as error:
+    except READ_ERRORS as error:
         raise BankError(f"{path} cannot be read; restore or rebuild the bank") from error

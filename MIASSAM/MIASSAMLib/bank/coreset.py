@@ -23,7 +23,7 @@ class Choice:
     Attributes:
         ratio: part of the rows that stays, in (0, 1]; 1 keeps all.
         method: "greedy" covers all rows, so rare normal patches stay; "random" and "stratified" (the same
-            part of every place of the patch grid) take no time.
+            part of every place in the slice) take no time.
     """
 
     ratio: float = 1.0
@@ -51,11 +51,17 @@ def random_coreset(n_rows: int, ratio: float, seed: int) -> AnyArray:
     return np.sort(generator.choice(n_rows, n_kept(n_rows, ratio), replace=False))
 
 
+def cells_of(places: AnyArray) -> AnyArray:
+    """Return in which of 16 x 16 cells of the foreground's box each place (N, 3) lies, int (N,); -1 = unknown."""
+    cells = np.floor(16 * np.nan_to_num(np.asarray(places[:, :2], np.float32))).astype(np.int64).clip(-32, 31)
+    return np.where(np.isnan(places[:, 0]), -1, 64 * (cells[:, 1] + 32) + cells[:, 0] + 32)
+
+
 def stratified_coreset(positions: AnyArray, ratio: float, seed: int) -> AnyArray:
     """Return ascending row numbers (K,) with the same part of every position.
 
     Args:
-        positions: int (N,), where in the patch grid each row comes from.
+        positions: int (N,), where in the slice each row comes from.
     """
     generator = np.random.default_rng(seed)
     wanted = n_kept(len(positions), ratio)
@@ -141,7 +147,7 @@ def select_rows(
 
     Args:
         shards: rows (n, D) in order; only read by the greedy method.
-        places: int (N,), where in the patch grid each row comes from; only read by the stratified one.
+        places: float (N, 3), see `MemoryBank.places`; only read by the stratified one.
     """
     method, ratio, n_rows = choice.method, choice.ratio, len(places)
     if ratio == 1:
@@ -151,7 +157,7 @@ def select_rows(
     if method == "random":
         return random_coreset(n_rows, ratio, seed)
     if method == "stratified":
-        return stratified_coreset(places, ratio, seed)
+        return stratified_coreset(cells_of(places), ratio, seed)
     raise UsageError(f"coreset method '{method}' is unknown; choose one of {', '.join(METHODS)}")
 
 

@@ -1,18 +1,26 @@
-"""Float16 rows on disk, searched exactly by torch."""
+"""Float16 rows on disk, searched exactly by matrix products in torch: CUDA, Apple GPUs, CPUs that multiply bfloat16.
+
+Features are centered, products run in half precision, and the best candidates of each query are scored
+again in float32 on the stored rows.
+"""
 
 from __future__ import annotations
 
+import functools
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
-from .files import write_npy
-from .rows import Rows
-from .search_torch import TorchSearcher
+from .rows import READ_ERRORS, Rows, squared_distances, to_half, write_npy
 
-_HALF_MAX = float(np.finfo(np.float16).max)
+_BLOCK_ROWS = 32
+"""Rows of which only the best goes into the short list; neighbors in a bank are alike, so larger blocks lose some."""
+_CHUNK_ROWS = {"cpu": 8192, "mps": 65536, "cuda": 131072}
+_N_SHORT = 32
 
 
 def write_half(path: Path, rows: Rows) -> None:
@@ -24,17 +32,6 @@ def write_half(path: Path, rows: Rows) -> None:
     write_npy(path, (len(rows), rows.dimension), np.float16, (to_half(chunk) for chunk in rows.chunks()))
 
 
-def to_half(rows: FloatArray) -> FloatArray:
-    """Return rows as float16.
-
-    Raises:
-        BankError: a number is too large.
-    """
-    if rows.size and (largest := float(np.abs(rows).max())) > _HALF_MAX:
-        raise BankError(f"patches hold {largest:g}, more than half precision can ({_HALF_MAX:g}); build uncompressed")
-    return rows.astype(np.float16)
-
-
 def open_half(path: Path, device: str = "cpu", resident: bool = True) -> TorchSearcher:
     """Open a file written by `write_half`.
 
@@ -43,6 +40,142 @@ def open_half(path: Path, device: str = "cpu", resident: bool = True) -> TorchSe
     """
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+    except READ_ERRORS as error:
         raise BankError(f"{path} cannot be read; restore or rebuild the bank") from error
+    if rows.ndim != 2 or rows.dtype != np.float16:
+        raise BankError(f"{path} holds {rows.dtype} of shape {rows.shape}, not rows; restore or rebuild the bank")
     return TorchSearcher(rows, device, resident)
+
+
+class TorchSearcher:
+    """Nearest rows by chunked half-precision products.
+
+    Args:
+        rows: float16 or float32 (M, D); stays where it is (usually a memory map) for the re-scoring.
+        device: torch device; the centered half-precision copy lives there.
+        resident: keep that copy in memory; otherwise rows are converted chunk by chunk at every search.
+    """
+
+    def __init__(self, rows: AnyArray, device: str = "cpu", resident: bool = True) -> None:
+        import torch
+
+        self._rows = rows
+        self._device = torch.device(device)
+        self._dtype = product_dtype(self._device.type)
+        self.n_rows, self.dimension = rows.shape
+        self._mean = _mean_of(rows)
+        self._scale = _scale_of(rows, self._mean)
+        self._chunk_rows = _CHUNK_ROWS[self._device.type]
+        self._resident = [self._prepare(start) for start in self._starts()] if resident else []
+
+    @property
+    def name(self) -> str:
+        """The way it searches, in words."""
+        return f"torch on {self._device} in {str(self._dtype).removeprefix('torch.')}, re-scored in float32"
+
+    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
+        """See `RowSearcher.search`."""
+        return self.search_excluding(queries, None)
+
+    def search_excluding(self, queries: FloatArray, excluded: AnyArray | None) -> tuple[FloatArray, AnyArray]:
+        """Search without the rows [first, last) of `excluded` (Q, 2)."""
+        import torch
+
+        centered = torch.from_numpy((queries - self._mean) * self._scale).to(self._device, self._dtype).T.contiguous()
+        scores, numbers = None, None
+        for place, start in enumerate(self._starts()):
+            chunk, norms = self._resident[place] if self._resident else self._prepare(start)
+            lowest, where = _block_winners(chunk, norms, centered, start, excluded)
+            scores = lowest if scores is None else torch.cat([scores, lowest])
+            numbers = where if numbers is None else torch.cat([numbers, where])
+            if len(scores) > 8 * _N_SHORT:
+                scores, numbers = _keep_best(scores, numbers)
+        scores, numbers = _keep_best(scores, numbers)
+        short = numbers.T.cpu().numpy()
+        return self._rescore(queries, short, torch.isinf(scores.T).cpu().numpy())
+
+    def rows_at(self, numbers: AnyArray) -> FloatArray:
+        """See `RowSearcher.rows_at`."""
+        return np.asarray(self._rows[numbers], np.float32)
+
+    def _starts(self) -> range:
+        return range(0, self.n_rows, self._chunk_rows)
+
+    def _prepare(self, start: int) -> tuple[Any, Any]:
+        import torch
+
+        rows = np.asarray(self._rows[start : start + self._chunk_rows], np.float32)
+        chunk = torch.from_numpy((rows - self._mean) * self._scale)
+        norms = (chunk * chunk).sum(dim=1).to(self._device)
+        return chunk.to(self._device, self._dtype), norms
+
+    def _rescore(self, queries: FloatArray, short: AnyArray, missing: AnyArray) -> tuple[FloatArray, AnyArray]:
+        distances = np.full(short.shape, np.inf, np.float32)
+        for column in range(short.shape[1]):
+            rows = np.asarray(self._rows[short[:, column]], np.float32)
+            distances[:, column] = squared_distances(queries, rows)
+        distances[missing] = np.inf
+        best = distances.argmin(axis=1)
+        picked = (np.arange(len(best)), best)
+        return distances[picked], short[picked]
+
+
+def _block_winners(chunk: Any, norms: Any, queries: Any, start: int, excluded: AnyArray | None) -> tuple[Any, Any]:
+    """Return the lowest score and its row number of every block of rows, for every query: (blocks, Q)."""
+    import torch
+
+    products = chunk @ queries
+    scores = torch.add(norms[:, None], products, alpha=-2)
+    if excluded is not None:
+        _mask(scores, excluded - start)
+    n_rows, n_queries = scores.shape
+    if padding := -n_rows % _BLOCK_ROWS:
+        scores = torch.cat([scores, scores.new_full((padding, n_queries), torch.inf)])
+    lowest, where = scores.view(-1, _BLOCK_ROWS, n_queries).min(dim=1)
+    offsets = torch.arange(0, len(scores), _BLOCK_ROWS, device=where.device)
+    return lowest, where + offsets[:, None] + start
+
+
+def _mask(scores: Any, excluded: AnyArray) -> None:
+    for query, (first, last) in enumerate(excluded):
+        if last > 0 and first < len(scores):
+            scores[max(int(first), 0) : int(last), query] = float("inf")
+
+
+def _keep_best(scores: Any, numbers: Any) -> tuple[Any, Any]:
+    kept, places = scores.topk(min(_N_SHORT, len(scores)), dim=0, largest=False)
+    return kept, numbers.gather(0, places)
+
+
+def _mean_of(rows: AnyArray) -> FloatArray:
+    step = max(len(rows) // 4096, 1)
+    return np.asarray(np.asarray(rows[::step], np.float32).mean(axis=0), np.float32)
+
+
+def _scale_of(rows: AnyArray, mean: FloatArray) -> np.float32:
+    """Return the factor that keeps centered half-precision rows far from overflow."""
+    step = max(len(rows) // 4096, 1)
+    spread = float(np.abs(np.asarray(rows[::step], np.float32) - mean).max(initial=0))
+    return np.float32(1 / spread if spread > 0 else 1)
+
+
+@functools.cache
+def product_dtype(device_type: str) -> Any:
+    """Return the fastest torch type for products: float16 on GPUs; on a CPU bfloat16 where it wins."""
+    import torch
+
+    if device_type != "cpu":
+        return torch.float16
+    return min((torch.float32, torch.bfloat16), key=_time_product)
+
+
+def _time_product(dtype: Any) -> float:
+    import torch
+
+    first, second = torch.ones(1024, 512, dtype=dtype), torch.ones(512, 256, dtype=dtype)
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        first @ second
+        times.append(time.perf_counter() - begin)
+    return min(times)

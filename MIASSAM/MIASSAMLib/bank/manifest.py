@@ -1,19 +1,30 @@
-"""What a memory bank says about itself: the manifest, its text form and its own digest."""
+"""What a memory bank says about itself: the manifest, checked against one table before anything trusts it."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ..errors import BankError, BankMismatchError
+from ..files import reason, sha256_of_file
 
 FORMAT = "miassam-memory-bank"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READ_VERSIONS = (1, 2)
+"""Version 1 had compressed rows of another kind and no places; its other banks are read as they are."""
 MANIFEST_NAME = "manifest.json"
+_MAX_MANIFEST_BYTES = 1 << 28
+_LARGEST = 1 << 40
+FileName = Annotated[str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")]
+"""A name inside the folder: no separator, no leading dot, so it never leads out."""
+Word = Annotated[str, re.compile(r"[A-Za-z0-9_-]{1,64}")]
+Stored = Annotated[str, re.compile("none|half|compressed")]
+Sha256 = Annotated[str, re.compile(r"[0-9a-f]{64}")]
 ROW_KEYS = ("features", "place_weight", "window_px", "stride", "padding", "pooled_cells", "detour_px")
 """Config keys that decide a bank's rows: a query made with other values cannot be compared."""
 
@@ -46,10 +57,6 @@ class ManifestDraft:
     seed: int = 0
     code_version: str = ""
 
-    def digest(self) -> str:
-        """Return the SHA-256 of the draft, by which an interrupted build is recognized."""
-        return text_digest(json.dumps(dataclasses.asdict(self), sort_keys=True, default=dict))
-
 
 @dataclasses.dataclass(frozen=True)
 class SourceRecord:
@@ -58,7 +65,7 @@ class SourceRecord:
     name: str
     digest: str
     n_slices: int
-    n_patches: Mapping[str, int]
+    n_patches: Mapping[Word, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +80,11 @@ class KindRecord:
         quality: what the search costs and loses, measured on held-out normal rows.
     """
 
-    storage: str
+    storage: Stored
     storage_reason: str
     n_patches: int
     dimension: int
-    files: Mapping[str, str]
+    files: Mapping[Word, FileName]
     quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -86,18 +93,21 @@ class FileRecord:
     """Size and SHA-256 of one file of the bank folder."""
 
     n_bytes: int
-    sha256: str
+    sha256: Sha256
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """Everything a bank says about itself; `version` counts the appends, from 1."""
+    """Everything a bank says about itself; `version` counts the appends, from 1.
+
+    The types of these records are the one table that a manifest on disk is checked against.
+    """
 
     draft: ManifestDraft
     n_slices: int
-    kinds: Mapping[str, KindRecord]
+    kinds: Mapping[Word, KindRecord]
     sources: tuple[SourceRecord, ...]
-    files: Mapping[str, FileRecord] = dataclasses.field(default_factory=dict)
+    files: Mapping[FileName, FileRecord] = dataclasses.field(default_factory=dict)
     calibration_file: str = ""
     version: int = 1
     notes: tuple[str, ...] = ()
@@ -149,27 +159,72 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check manifest.json of a bank folder.
 
     Raises:
-        BankError: the file is missing, changed by even a byte, or of another version.
+        BankError: the file is missing, changed by even a byte, of another version, or says what cannot be.
     """
     path = folder / MANIFEST_NAME
-    try:
-        text = path.read_bytes().decode("utf-8")
-        data = json.loads(text)
-    except FileNotFoundError:
-        raise BankError(f"{path} is missing, so {folder} is no memory bank; give a folder made by a build") from None
-    except OSError as error:
-        raise BankError(f"{path} cannot be read ({error.strerror}); check the disk and its permissions") from error
-    except ValueError as error:
-        raise BankError(f"{path} is damaged (no JSON text: {error}); restore or rebuild the bank") from error
+    text, data = _read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BankError(f"{path} is not the manifest of a memory bank, or is damaged; restore or rebuild the bank")
-    if data.get("format_version") != FORMAT_VERSION:
+    if data.get("format_version") not in _READ_VERSIONS:
         raise BankError(
-            f"{path} has format version {data.get('format_version')} and this program reads {FORMAT_VERSION}; "
-            "rebuild the bank or use the program it was built with"
+            f"{path} has format version {str(data.get('format_version'))[:20]} and this program reads "
+            f"{FORMAT_VERSION}; rebuild the bank or use the program it was built with"
         )
     _check_own_digest(path, text, data)
-    return _parse(data)
+    version = data.pop("format_version")
+    del data["format"]
+    try:
+        manifest: Manifest = _typed(Manifest, data, "the manifest")
+        _check_sense(manifest)
+    except ValueError as error:
+        raise BankError(f"{path} is damaged: {error}; restore or rebuild the bank") from None
+    if version == 1 and any(record.storage == "compressed" for record in manifest.kinds.values()):
+        raise BankError(
+            f"{path} has compressed patches of format version 1, which this program ({FORMAT_VERSION}) reads no more; "
+            "build the bank again from its volumes"
+        )
+    return manifest
+
+
+def find_damage(folder: Path, name: str, record: FileRecord, with_digest: bool = True) -> str:
+    """Return what is wrong with one file of a bank, in words; "" when nothing is.
+
+    Without the digest only place, presence and size are checked.
+    """
+    path = folder / name
+    try:
+        if path.resolve().parent != folder.resolve():
+            return f"{path} is a link out of the bank folder"
+        if not path.is_file():
+            return f"{path} is missing"
+        if (n_bytes := path.stat().st_size) != record.n_bytes:
+            return f"{path} is damaged: it has {n_bytes} bytes and the manifest says {record.n_bytes}"
+        found = sha256_of_file(path) if with_digest else record.sha256
+    except (OSError, RuntimeError) as error:
+        return f"{path} cannot be read ({reason(error) if isinstance(error, OSError) else error})"
+    return "" if found == record.sha256 else f"{path} is damaged: its SHA-256 is not the manifest's"
+
+
+def file_record(path: Path) -> FileRecord:
+    """Return the size and digest of a file."""
+    return FileRecord(path.stat().st_size, sha256_of_file(path))
+
+
+def _read_json(path: Path) -> tuple[str, Any]:
+    try:
+        if path.resolve().parent != path.parent.resolve() or not path.is_file():
+            raise FileNotFoundError(path)
+        if (n_bytes := path.stat().st_size) > _MAX_MANIFEST_BYTES:
+            raise BankError(f"{path} has {n_bytes} bytes, far more than a manifest; restore or rebuild the bank")
+        text = path.read_bytes().decode("utf-8")
+        return text, json.loads(text)
+    except FileNotFoundError:
+        folder = path.parent
+        raise BankError(f"{path} is missing, so {folder} is no memory bank; give a folder made by a build") from None
+    except OSError as error:
+        raise BankError(f"{path} cannot be read ({reason(error)}); check the disk and its permissions") from error
+    except (ValueError, RecursionError) as error:
+        raise BankError(f"{path} is damaged (no JSON text: {error}); restore or rebuild the bank") from error
 
 
 def _check_own_digest(path: Path, text: str, data: dict[str, Any]) -> None:
@@ -180,14 +235,50 @@ def _check_own_digest(path: Path, text: str, data: dict[str, Any]) -> None:
         raise BankError(f"{path} was changed after the build (its digest does not fit); restore or rebuild the bank")
 
 
-def _parse(data: dict[str, Any]) -> Manifest:
-    return Manifest(
-        draft=ManifestDraft(**data["draft"]),
-        n_slices=data["n_slices"],
-        kinds={name: KindRecord(**record) for name, record in data["kinds"].items()},
-        sources=tuple(SourceRecord(**record) for record in data["sources"]),
-        files={name: FileRecord(**record) for name, record in data["files"].items()},
-        calibration_file=data["calibration_file"],
-        version=data["version"],
-        notes=tuple(data["notes"]),
-    )
+def _typed(wanted: Any, value: Any, where: str) -> Any:
+    """Return a JSON value as the wanted type.
+
+    Raises:
+        ValueError: it does not fit; what came and what was wanted is in the message.
+    """
+    if wanted is Any:
+        return value
+    origin, inner, got = get_origin(wanted), get_args(wanted), f"{where} is {repr(value)[:80]}"
+    if origin is Annotated:
+        if not isinstance(value, str) or not inner[1].fullmatch(value):
+            raise ValueError(f"{got}, wanted is a text like {inner[1].pattern}")
+        return value
+    if wanted is int and (type(value) is not int or not 0 <= value <= _LARGEST):
+        raise ValueError(f"{got}, wanted is a whole number from 0 to {_LARGEST}")
+    json_type: Any = {str: str, int: int, tuple: list}.get(origin or wanted, dict)
+    if type(value) is not json_type:
+        raise ValueError(f"{got}, wanted is a {json_type.__name__}")
+    if origin is tuple:
+        return tuple(_typed(inner[0], each, f"{where}[{number}]") for number, each in enumerate(value))
+    if dataclasses.is_dataclass(wanted):
+        return _record(wanted, value, where)
+    if json_type is dict:
+        named = ((_typed(inner[0], key, f"a name in {where}"), each) for key, each in value.items())
+        return {key: _typed(inner[1], each, f"{where}.{key}") for key, each in named}
+    return value
+
+
+def _record(wanted: Any, value: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(wanted, include_extras=True)
+    if value.keys() != hints.keys():
+        raise ValueError(f"{where} has the fields {', '.join(value)[:200]}; wanted are {', '.join(hints)}")
+    return wanted(**{key: _typed(hint, value[key], f"{where}.{key}") for key, hint in hints.items()})
+
+
+def _check_sense(manifest: Manifest) -> None:
+    """Refuse what cannot be true though its types fit, by ValueError."""
+    if not manifest.kinds or not manifest.version:
+        raise ValueError("it has no kind of patch or no version")
+    named = [name for record in manifest.kinds.values() for name in record.files.values()]
+    for name in [*named, *filter(None, [manifest.calibration_file])]:
+        if name not in manifest.files:
+            raise ValueError(f"{name[:80]!r} is used but is no file of the bank")
+    for kind, record in manifest.kinds.items():
+        n_rows = sum(source.n_patches.get(kind, 0) for source in manifest.sources)
+        if n_rows != record.n_patches or not 1 <= record.dimension <= 1 << 16:
+            raise ValueError(f"{kind} has {record.n_patches} x {record.dimension} numbers, its sources {n_rows} rows")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import FloatArray
 from ..errors import BankError, BankMismatchError, UsageError
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank
+from .manifest import text_digest
 from .storage import Compress
 from .writer import BankWriter
 
@@ -39,7 +39,8 @@ def merge_banks(
     for path, bank in zip(paths[1:], banks[1:], strict=True):
         _check_alike(Path(paths[0]), banks[0], Path(path), bank)
     names = _source_names(paths, banks)
-    with BankWriter(output, banks[0].manifest.draft, overwrite, compress=compress) as writer:
+    inputs = {"banks": [text_digest(bank.manifest.render()) for bank in banks]}
+    with BankWriter(output, banks[0].manifest.draft, overwrite, compress=compress, inputs=inputs) as writer:
         for bank in banks:
             _add_all(writer, bank, names, progress)
         return writer.finish()
@@ -47,12 +48,14 @@ def merge_banks(
 
 def _add_all(writer: BankWriter, bank: MemoryBank, names: list[str], progress: Progress) -> None:
     """Add the sources of a bank under the first of `names`, which are taken from the list."""
-    starts = dict.fromkeys(bank.kinds, 0)
-    for done, source in enumerate(bank.manifest.sources):
-        rows = {kind: _read(bank, kind, starts[kind], source.n_patches[kind]) for kind in bank.kinds}
-        starts = {kind: starts[kind] + len(rows[kind]) for kind in rows}
-        writer.add(names.pop(0), rows, n_slices=source.n_slices, digest=source.digest)
-        progress("merging sources", done + 1, len(bank.manifest.sources))
+    bounds = {kind: bank.sources_of_rows(kind) for kind in bank.kinds}
+    known = {kind: told for kind in bank.kinds if (told := bank.places(kind)) is not None}
+    for number, source in enumerate(bank.manifest.sources):
+        runs = {kind: slice(*bounds[kind][number : number + 2].tolist()) for kind in bank.kinds}
+        rows = {kind: bank.rows_at(kind, np.arange(run.start, run.stop)) for kind, run in runs.items()}
+        places = {kind: known[kind][runs[kind]] for kind in known}
+        writer.add(names.pop(0), rows, n_slices=source.n_slices, digest=source.digest, places=places)
+        progress("merging sources", number + 1, len(bank.manifest.sources))
 
 
 def _source_names(paths: Sequence[Path | str], banks: Sequence[MemoryBank]) -> list[str]:
@@ -67,10 +70,6 @@ def _source_names(paths: Sequence[Path | str], banks: Sequence[MemoryBank]) -> l
                 raise BankError(f"{path} holds {name}, which another of the banks holds too; merge a source once")
             digests[name] = source.digest
     return list(digests)
-
-
-def _read(bank: MemoryBank, kind: str, start: int, count: int) -> FloatArray:
-    return bank.rows_at(kind, np.arange(start, start + count))
 
 
 def _check_alike(first_path: Path, first: MemoryBank, path: Path, bank: MemoryBank) -> None:

@@ -6,18 +6,18 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
+from ..files import replacing, sha256_of_file, sync_file
 from ..protocols import Progress
 from .bank import MemoryBank
-from .files import digest_file, sync_file, write_text_atomically
-from .manifest import MANIFEST_NAME, KindRecord, Manifest, ManifestDraft, SourceRecord
-from .rows import RowPart, Rows
+from .manifest import MANIFEST_NAME, KindRecord, Manifest, ManifestDraft, SourceRecord, file_record
+from .rows import RowPart, Rows, write_npy
 from .spool import Entry, RowSpool
 from .storage import Compress, choose_storage, extend_storage, write_storage
 
@@ -33,7 +33,7 @@ class Candidates:
     Attributes:
         chunks: the rows in order, float32 (N, D) at a time.
         n_rows: rows in all chunks.
-        places: int (n_rows,), where in the patch grid each comes from; -1 where nobody said.
+        places: float16 (n_rows, 3), see `MemoryBank.places`; NaN where nobody said.
     """
 
     kind: str
@@ -55,10 +55,10 @@ class Finish:
         building: the folder of the build, beside it.
         draft: what was known before the first row.
         spool: the new rows.
-        previous: manifest of the bank that is there already, if there is one.
-        base: that bank, opened, when its rows are kept (append).
         kept: kind -> ascending numbers of the new rows that stay; empty keeps all.
         kept_words: how they were chosen.
+        previous: manifest of the bank that is there already, if there is one.
+        base: that bank, opened, when its rows are kept (append).
     """
 
     path: Path
@@ -79,25 +79,25 @@ class Finish:
         folder.mkdir()
         version = self.previous.version + 1 if self.previous else 1
         old = self.base.manifest if self.base else None
-        rows = {kind: self._rows(kind) for kind in self._kinds()}
+        rows = {kind: self._rows(kind) for kind in (self.base or self.spool).kinds}
         manifest = Manifest(
             draft=self.draft,
             n_slices=sum(entry.n_slices for entry in self.spool.entries) + (old.n_slices if old else 0),
             kinds={kind: self._write_kind(folder, kind, rows[kind], version) for kind in rows},
-            sources=_counted(self._sources(), rows),
+            sources=_counted((*(old.sources if old else ()), *sources_of(self.spool.entries)), rows),
             calibration_file=_write_calibration(folder, calibration, version),
             version=version,
-            notes=(*(old.notes if old else ()), *self._selection_notes(rows)),
+            notes=(*(old.notes if old else ()), *self._selection_notes()),
         )
-        files = {path.name: digest_file(path) for path in sorted(folder.iterdir())}
+        files = {path.name: file_record(path) for path in sorted(folder.iterdir())}
         for name in files:
             sync_file(folder / name)
-        write_text_atomically(folder / MANIFEST_NAME, dataclasses.replace(manifest, files=files).render())
+        write_synced(folder / MANIFEST_NAME, dataclasses.replace(manifest, files=files).render())
         return folder
 
     def publish(self, final: Path) -> None:
         """Put the files in place: the bank is the old one up to one rename, and the new one after it."""
-        write_text_atomically(self.building / _PUBLISHED, digest_file(final / MANIFEST_NAME).sha256)
+        write_synced(self.building / _PUBLISHED, sha256_of_file(final / MANIFEST_NAME))
         if self.previous is None:
             os.rename(final, self.path)
         else:
@@ -105,62 +105,71 @@ class Finish:
                 if path.name != MANIFEST_NAME:
                     os.replace(path, self.path / path.name)
             os.replace(final / MANIFEST_NAME, self.path / MANIFEST_NAME)
-            _delete(self.path / name for name in self.previous.files)
+            for name in self.previous.files:
+                _delete(self.path / name)
         shutil.rmtree(self.building)
 
-    def _kinds(self) -> tuple[str, ...]:
-        return self.base.kinds if self.base else self.spool.kinds
-
-    def _sources(self) -> tuple[SourceRecord, ...]:
-        old = self.base.manifest.sources if self.base else ()
-        return (*old, *sources_of(self.spool.entries))
-
-    def _selection_notes(self, rows: Mapping[str, Rows]) -> list[str]:
-        n_old = {kind: self.base.n_patches(kind) if self.base else 0 for kind in rows}
-        counts = {kind: f"{len(rows[kind]) - n_old[kind]} of {self.spool.n_rows(kind)}" for kind in self.kept}
+    def _selection_notes(self) -> list[str]:
+        counts = {kind: f"{len(numbers)} of {self.spool.n_rows(kind)}" for kind, numbers in self.kept.items()}
         return [f"{count} new {kind} patches were kept ({self.kept_words})" for kind, count in counts.items()]
 
     def _write_kind(self, folder: Path, kind: str, rows: Rows, version: int) -> KindRecord:
-        stem, old = file_stem(kind, version), self._old_record(kind)
+        stem, old = file_stem(kind, version), self.base.manifest.kinds[kind] if self.base else None
         if old and old.storage == "compressed" and self.compress in ("auto", "compressed"):
-            return extend_storage(folder, stem, rows, self.path, old)
-        choice = choose_storage(self.compress, len(rows), rows.dimension)
-        return write_storage(folder, stem, rows, choice, self.draft.seed, self.progress)
+            record = extend_storage(folder, stem, rows, self.path, old)
+        else:
+            choice = choose_storage(self.compress, len(rows), rows.dimension)
+            record = write_storage(folder, stem, rows, choice, self.draft.seed, self.progress)
+        places = self._places(kind)
+        if np.isnan(places).all():
+            return record
+        write_npy(folder / f"{stem}.places.npy", places.shape, np.float16, [places])
+        return dataclasses.replace(record, files={**record.files, "places": f"{stem}.places.npy"})
 
-    def _old_record(self, kind: str) -> KindRecord | None:
-        return self.base.manifest.kinds[kind] if self.base else None
+    def _kept(self, kind: str) -> AnyArray:
+        return self.kept.get(kind, np.arange(self.spool.n_rows(kind)))
+
+    def _places(self, kind: str) -> AnyArray:
+        new = self.spool.places(kind, self._kept(kind))
+        if not self.base:
+            return new
+        old = self.base.places(kind)
+        return np.concatenate([np.full((self.base.n_patches(kind), 3), np.nan) if old is None else old, new])
 
     def _rows(self, kind: str) -> Rows:
-        base, spool = self.base, self.spool
-        parts, counts = [], []
+        base, spool, kept, parts, bounds = self.base, self.spool, self._kept(kind), [], np.zeros(1, np.int64)
         if base:
             parts.append(RowPart(base.n_patches(kind), lambda numbers: base.rows_at(kind, numbers)))
-            counts += [source.n_patches[kind] for source in base.manifest.sources]
-        new = np.cumsum([0, *(source.n_patches[kind] for source in sources_of(spool.entries))])
-        kept = self.kept.get(kind, np.arange(spool.n_rows(kind)))
+            bounds = base.sources_of_rows(kind)
         parts.append(RowPart(len(kept), lambda numbers: spool.read(kind, kept[numbers])))
-        counts += np.diff(np.searchsorted(kept, new)).tolist()
+        ends = np.cumsum([source.n_patches[kind] for source in sources_of(spool.entries)], dtype=np.int64)
         dimension = base.dimension(kind) if base else spool.dimension(kind)
-        return Rows(parts, dimension, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+        return Rows(parts, dimension, np.concatenate([bounds, bounds[-1] + np.searchsorted(kept, ends)]))
 
 
 def select_rows_of(spool: RowSpool, select: Selector) -> dict[str, AnyArray]:
     """Return the ascending numbers of the rows that stay, for every kind."""
     kept = {}
     for kind in spool.kinds:
-        n_rows = spool.n_rows(kind)
-        part = RowPart(n_rows, lambda numbers, kind=kind: spool.read(kind, numbers))  # type: ignore[misc]
-        chunks = Rows([part], spool.dimension(kind), np.array([0, n_rows])).chunks(size=_SELECT_ROWS)
-        kept[kind] = np.asarray(select(Candidates(kind, chunks, n_rows, spool.places(kind))), np.int64)
+        every = np.arange(spool.n_rows(kind))
+        chunks = (
+            spool.read(kind, every[start : start + _SELECT_ROWS]) for start in range(0, len(every), _SELECT_ROWS)
+        )
+        kept[kind] = np.asarray(select(Candidates(kind, chunks, len(every), spool.places(kind, every))), np.int64)
     return kept
 
 
 def sweep_finished(path: Path, building: Path) -> None:
     """Delete the building folder of a build that was killed after its bank was in place."""
-    note = building / _PUBLISHED
     with contextlib.suppress(OSError):
-        if note.read_text() == digest_file(path / MANIFEST_NAME).sha256:
+        if (building / _PUBLISHED).read_text() == sha256_of_file(path / MANIFEST_NAME):
             shutil.rmtree(building)
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a text: readers see the old or the new one, also after a power cut."""
+    with replacing(path, sync=True) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def file_stem(kind: str, version: int) -> str:
@@ -175,10 +184,14 @@ def sources_of(entries: Sequence[Entry]) -> tuple[SourceRecord, ...]:
     for entry in entries:
         part = SourceRecord(entry.source, entry.digest, entry.n_slices, entry.rows)
         if records and records[-1].name == part.name:
-            records[-1] = _joined(records[-1], part)
-        else:
-            records.append(part)
+            part = _joined(records.pop(), part)
+        records.append(part)
     return tuple(records)
+
+
+def _joined(first: SourceRecord, second: SourceRecord) -> SourceRecord:
+    counts = {kind: count + second.n_patches[kind] for kind, count in first.n_patches.items()}
+    return SourceRecord(first.name, first.digest or second.digest, first.n_slices + second.n_slices, counts)
 
 
 def _counted(sources: Sequence[SourceRecord], rows: Mapping[str, Rows]) -> tuple[SourceRecord, ...]:
@@ -188,11 +201,6 @@ def _counted(sources: Sequence[SourceRecord], rows: Mapping[str, Rows]) -> tuple
         dataclasses.replace(source, n_patches={kind: counts[kind][place] for kind in counts})
         for place, source in enumerate(sources)
     )
-
-
-def _joined(first: SourceRecord, second: SourceRecord) -> SourceRecord:
-    counts = {kind: count + second.n_patches[kind] for kind, count in first.n_patches.items()}
-    return SourceRecord(first.name, first.digest or second.digest, first.n_slices + second.n_slices, counts)
 
 
 def _write_calibration(folder: Path, calibration: Mapping[str, AnyArray], version: int) -> str:
@@ -206,7 +214,6 @@ def _write_calibration(folder: Path, calibration: Mapping[str, AnyArray], versio
     return name
 
 
-def _delete(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink()
+def _delete(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

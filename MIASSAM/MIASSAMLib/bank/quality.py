@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
-from .rows import Rows
-from .searcher import squared_distances
+from .rows import Rows, squared_distances
 
 N_QUERIES = 512
 _SAME = 1e-4

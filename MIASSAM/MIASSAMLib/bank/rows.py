@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import threading
+import weakref
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..arrays import AnyArray, FloatArray
+from ..errors import BankError
 
+READ_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for a damaged npy or npz file."""
+LOW_DIMENSION = 64
+"""Rows of so few numbers are kept as they are."""
 CHUNK_ROWS = 4096
+_LONGEST_GAP = 4096
+"""Wanted rows of a file this many bytes apart are read in one go, with those between them."""
+_BATCH_ROWS = 8192
+
+ReadRows = Callable[[AnyArray], FloatArray]
+"""Row numbers (N,) -> rows (N, D)."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +35,7 @@ class RowPart:
     """Some consecutive rows: how many, and a reader that takes row numbers (N,) to float32 (N, D)."""
 
     n_rows: int
-    read: Callable[[AnyArray], FloatArray]
+    read: ReadRows
 
 
 class Rows:
@@ -29,7 +47,7 @@ class Rows:
 
     def __init__(self, parts: Sequence[RowPart], dimension: int, bounds: AnyArray) -> None:
         self._parts = parts
-        self._starts = np.concatenate([[0], np.cumsum([part.n_rows for part in parts])]).astype(np.int64)
+        self._starts = np.cumsum([0, *(part.n_rows for part in parts)])
         self.dimension = dimension
         self.bounds = bounds
 
@@ -56,3 +74,91 @@ def rows_of_array(array: AnyArray, bounds: AnyArray | None = None) -> Rows:
     whole = np.array([0, len(array)]) if bounds is None else bounds
     part = RowPart(len(array), lambda numbers: np.asarray(array[numbers], np.float32))
     return Rows([part], array.shape[1], whole)
+
+
+class RowFile:
+    """Rows (M, D) that lie one after another in a file, which stays open as long as this object lives.
+
+    They are read, not mapped: pages of a map would count as memory, 64 KB for every row that is touched.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int], dtype: npt.DTypeLike, offset: int = 0) -> None:
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._file, self._lock = path.open("rb"), threading.Lock()
+        weakref.finalize(self, self._file.close)
+        self._offset = offset
+        self._row_bytes = shape[1] * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, numbers: AnyArray) -> AnyArray:
+        """Return the rows (N, D) of numbers (N,), in any order; threads may ask at once."""
+        rows = np.empty((len(numbers), self.shape[1]), self.dtype)
+        for start in range(0, len(numbers), _BATCH_ROWS):
+            self._fill(rows[start : start + _BATCH_ROWS], numbers[start : start + _BATCH_ROWS])
+        return rows
+
+    def _fill(self, rows: AnyArray, numbers: AnyArray) -> None:
+        order = np.argsort(numbers, kind="stable")
+        ascending = numbers[order]
+        breaks = np.flatnonzero(np.diff(ascending) * self._row_bytes > self._row_bytes + _LONGEST_GAP) + 1
+        firsts = ascending[np.concatenate([[0], breaks])]
+        lengths = ascending[np.concatenate([breaks - 1, [len(ascending) - 1]])] + 1 - firsts
+        spans = zip((lengths * self._row_bytes).tolist(), (firsts * self._row_bytes).tolist(), strict=True)
+        data = b"".join([self._read(count, self._offset + place) for count, place in spans])
+        run = np.searchsorted(firsts, ascending, side="right") - 1
+        places = ascending - firsts[run] + (np.cumsum(lengths) - lengths)[run]
+        rows[order] = np.frombuffer(data, self.dtype).reshape(-1, self.shape[1])[places]
+
+    def _read(self, count: int, place: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), count, place)
+        with self._lock:
+            self._file.seek(place)
+            return self._file.read(count)
+
+
+def open_npy(path: Path) -> RowFile:
+    """Return the rows of an npy file.
+
+    Raises:
+        BankError: it is none, or is cut short.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.ndim == 2 and isinstance(array, np.memmap) and array.flags.c_contiguous:
+            return RowFile(path, array.shape, array.dtype, array.offset)
+    except READ_ERRORS as error:
+        raise BankError(f"{path} cannot be read ({error}); restore or rebuild the bank") from error
+    raise BankError(f"{path} does not hold rows; restore or rebuild the bank")
+
+
+def write_npy(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterable[AnyArray]) -> None:
+    """Write the chunks of an array as one npy file; a memory map would count as memory until it is closed."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(np.ascontiguousarray(chunk, dtype).data)
+
+
+def to_half(rows: FloatArray) -> FloatArray:
+    """Return rows as float16.
+
+    Raises:
+        BankError: a number is too large.
+    """
+    largest = float(np.finfo(np.float16).max)
+    if rows.size and (found := float(np.abs(rows).max())) > largest:
+        raise BankError(f"patches hold {found:g}, more than half precision can ({largest:g}); build uncompressed")
+    return rows.astype(np.float16)
+
+
+def squared_distances(queries: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return the squared L2 distance (Q,) of each query (Q, D) to the row beside it (Q, D).
+
+    The difference is taken first: |q|^2 - 2 q.b + |b|^2 cancels for close neighbors.
+    """
+    difference = queries - rows
+    return np.asarray(np.einsum("qd,qd->q", difference, difference), np.float32)

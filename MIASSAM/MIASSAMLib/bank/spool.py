@@ -7,28 +7,25 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..arrays import AnyArray, BoolArray, FloatArray
+from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
-from .half import to_half
-from .row_file import RowFile
+from .rows import RowFile, to_half
 
 _JOURNAL = "journal.jsonl"
+_PLACES = ".places"
+"""Ends the name of the column that holds the places (N, 3) of a kind's rows."""
 _PIECE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One `append`: its key, source and, per kind, the rows, dimension and checksum.
-
-    cells: which places of the patch grid the rows come from, a bit for each in hexadecimal; "" where
-        nobody said.
-    """
+    """One `append`: its key and source and, per column (a kind, or its places), rows, dimension and checksum."""
 
     key: str
     source: str
@@ -37,11 +34,19 @@ class Entry:
     rows: dict[str, int] = field(default_factory=dict)
     dimensions: dict[str, int] = field(default_factory=dict)
     crc32: dict[str, int] = field(default_factory=dict)
-    cells: str = ""
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """One `add`: its source, which slice of it, and rows per kind."""
+
+    source: str
+    part: int | None
+    n_rows: Mapping[str, int]
 
 
 class RowSpool:
-    """Raw row files, one per feature kind, and a journal that says how much of them is sound.
+    """Raw row files, one per column, and a journal that says how much of them is sound.
 
     A journal line is written after its rows; what a kill leaves behind the last line is cut off.
     """
@@ -61,26 +66,24 @@ class RowSpool:
         sound = 0
         for line in lines:
             entry = _parse_line(line)
-            if entry is None or not self._has_rows(entry):
+            if entry is None or not all(self._end(entry, column) <= self._size(column) for column in entry.rows):
                 break
             self._remember(entry)
             sound += len(line)
         if lines:
             os.truncate(journal, sound)
         for path in self._folder.glob("*.rows"):
-            os.truncate(path, self._sound_bytes(path.stem) if path.stem in self.kinds else 0)
-
-    def _sound_bytes(self, kind: str) -> int:
-        return self.n_rows(kind) * self.dimension(kind) * self.dtype(kind).itemsize
+            os.truncate(path, self.n_rows(path.stem) * self._row_bytes(path.stem) if path.stem in self._totals else 0)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """Feature kinds, in the order of the first entry."""
-        return tuple(self.entries[0].rows) if self.entries else ()
+        columns = self.entries[0].rows if self.entries else ()
+        return tuple(column for column in columns if not column.endswith(_PLACES))
 
-    def path(self, kind: str) -> Path:
-        """Return the row file of a kind."""
-        return self._folder / f"{kind}.rows"
+    def path(self, column: str) -> Path:
+        """Return the row file of a column."""
+        return self._folder / f"{column}.rows"
 
     def keys(self, source: str) -> set[str]:
         """Return the keys of a source's entries."""
@@ -94,30 +97,24 @@ class RowSpool:
         """Return the length of a row of a kind."""
         return self.entries[0].dimensions[kind]
 
-    def dtype(self, kind: str) -> np.dtype[Any]:
-        """Return the stored type of a kind."""
-        return np.dtype(self._dtype_of(self.dimension(kind)))
-
-    def append(self, entry: Entry, rows: Mapping[str, FloatArray]) -> None:
-        """Store the rows (N, D) of every kind, then note the entry with their numbers in the journal."""
-        stored = {kind: self._stored(array) for kind, array in rows.items()}
-        for kind, array in stored.items():
-            _append_bytes(self.path(kind), array.data.cast("B") if array.size else b"")
-        entry = replace(
-            entry,
-            rows={kind: len(array) for kind, array in stored.items()},
-            dimensions={kind: array.shape[1] for kind, array in stored.items()},
-            crc32={kind: zlib.crc32(array.data.cast("B") if array.size else b"") for kind, array in stored.items()},
-        )
+    def append(self, entry: Entry, rows: Mapping[str, FloatArray], places: Mapping[str, AnyArray]) -> None:
+        """Store the rows (N, D) and places (N, 3) of every kind, then note them in the journal as `entry`."""
+        columns = {kind: self._stored(array) for kind, array in rows.items()}
+        columns |= {kind + _PLACES: np.ascontiguousarray(array, np.float16) for kind, array in places.items()}
+        for column, array in columns.items():
+            _append_bytes(self.path(column), array.tobytes())
+            entry.rows[column], entry.dimensions[column] = array.shape
+            entry.crc32[column] = zlib.crc32(array.tobytes())
         _append_bytes(self._folder / _JOURNAL, (json.dumps(asdict(entry)) + "\n").encode(), sync=True)
         self._remember(entry)
 
     def read(self, kind: str, numbers: AnyArray) -> FloatArray:
         """Return the rows (N, D) float32 of numbers (N,)."""
-        shape = (self.n_rows(kind), self.dimension(kind))
-        if not len(numbers):
-            return np.empty((0, shape[1]), np.float32)
-        return np.asarray(RowFile(self.path(kind), shape, self.dtype(kind))[numbers], np.float32)
+        return np.asarray(self._read(kind, numbers), np.float32)
+
+    def places(self, kind: str, numbers: AnyArray) -> AnyArray:
+        """Return the places (N, 3) float16 of the rows of numbers (N,); NaN where nobody said."""
+        return self._read(kind + _PLACES, numbers)
 
     def check(self) -> None:
         """Compare every stored row with its checksum.
@@ -125,46 +122,49 @@ class RowSpool:
         Raises:
             BankError: a row file changed since it was written.
         """
-        for kind in self.kinds:
-            row_bytes = self.dimension(kind) * self.dtype(kind).itemsize
-            with _open_if_there(self.path(kind)) as file:
+        for column in self._totals:
+            with self.path(column).open("rb") if self.path(column).exists() else io.BytesIO() as file:
                 for entry in self.entries:
-                    if _crc32_of(file, entry.rows[kind] * row_bytes) != entry.crc32[kind]:
-                        raise BankError(f"{self.path(kind)} is damaged; delete {self._folder} and build again")
+                    if _crc32_of(file, entry.rows[column] * self._row_bytes(column)) != entry.crc32[column]:
+                        raise BankError(f"{self.path(column)} is damaged; delete {self._folder} and build again")
 
-    def places(self, kind: str) -> AnyArray:
-        """Return where in the patch grid each row (M,) of a kind comes from; -1 where nobody said."""
-        places = [_places_of(entry.cells, entry.rows[kind]) for entry in self.entries]
-        return np.concatenate(places) if places else np.empty(0, np.int64)
+    def _read(self, column: str, numbers: AnyArray) -> AnyArray:
+        shape, dtype = (self.n_rows(column), self.dimension(column)), self._dtype(column, self.dimension(column))
+        return RowFile(self.path(column), shape, dtype)[numbers] if len(numbers) else np.empty((0, shape[1]), dtype)
 
     def _remember(self, entry: Entry) -> None:
         self.entries.append(entry)
         self._keys.setdefault(entry.source, set()).add(entry.key)
-        for kind, count in entry.rows.items():
-            self._totals[kind] = self.n_rows(kind) + count
+        for column, count in entry.rows.items():
+            self._totals[column] = self.n_rows(column) + count
 
-    def _has_rows(self, entry: Entry) -> bool:
-        return all(self._row_bytes(entry, kind) <= _file_size(self.path(kind)) for kind in entry.rows)
+    def _dtype(self, column: str, dimension: int) -> np.dtype[Any]:
+        return np.dtype("float16" if column.endswith(_PLACES) else self._dtype_of(dimension))
 
-    def _row_bytes(self, entry: Entry, kind: str) -> int:
-        dimension = entry.dimensions[kind]
-        return (self.n_rows(kind) + entry.rows[kind]) * dimension * np.dtype(self._dtype_of(dimension)).itemsize
+    def _row_bytes(self, column: str) -> int:
+        return self.dimension(column) * self._dtype(column, self.dimension(column)).itemsize
+
+    def _end(self, entry: Entry, column: str) -> int:
+        """Return where in its file an entry that comes next ends."""
+        dimension = entry.dimensions[column]
+        return (self.n_rows(column) + entry.rows[column]) * dimension * self._dtype(column, dimension).itemsize
+
+    def _size(self, column: str) -> int:
+        return self.path(column).stat().st_size if self.path(column).exists() else 0
 
     def _stored(self, rows: FloatArray) -> AnyArray:
-        if self._dtype_of(rows.shape[1]) == "float16":
-            return np.ascontiguousarray(to_half(rows))
-        return np.ascontiguousarray(rows, np.float32)
+        return to_half(rows) if self._dtype_of(rows.shape[1]) == "float16" else np.ascontiguousarray(rows, np.float32)
 
 
-def cells_in_text(wanted: BoolArray | None) -> str:
-    """Return which of the patches (N,) are wanted as the text of `Entry.cells`."""
-    return "" if wanted is None else np.packbits(wanted).tobytes().hex()
+def part_of(key: str) -> int | None:
+    """Return the slice number in a key made by `key_of`."""
+    _, separator, part = key.rpartition("\n")
+    return int(part) if separator else None
 
 
-def _places_of(cells: str, n_rows: int) -> AnyArray:
-    if not cells:
-        return np.full(n_rows, -1)
-    return np.flatnonzero(np.unpackbits(np.frombuffer(bytes.fromhex(cells), np.uint8)))
+def key_of(source_id: str, part: int | None) -> str:
+    """Return the key of a part of a source."""
+    return source_id if part is None else f"{source_id}\n{part}"
 
 
 def _parse_line(line: bytes) -> Entry | None:
@@ -174,7 +174,7 @@ def _parse_line(line: bytes) -> Entry | None:
         return None
 
 
-def _append_bytes(path: Path, data: bytes | memoryview, sync: bool = False) -> None:
+def _append_bytes(path: Path, data: bytes, sync: bool = False) -> None:
     with path.open("ab") as file:
         file.write(data)
         if sync:
@@ -182,16 +182,8 @@ def _append_bytes(path: Path, data: bytes | memoryview, sync: bool = False) -> N
             os.fsync(file.fileno())
 
 
-def _open_if_there(path: Path) -> BinaryIO:
-    return path.open("rb") if path.exists() else io.BytesIO()
-
-
 def _crc32_of(file: BinaryIO, n_bytes: int) -> int:
     checksum = 0
     while n_bytes and (piece := file.read(min(n_bytes, _PIECE_BYTES))):
         checksum, n_bytes = zlib.crc32(piece, checksum), n_bytes - len(piece)
     return checksum
-
-
-def _file_size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -4,31 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, UsageError
 from ..protocols import Progress, no_progress
-from .compressed import CompressedSearcher, extend_compressed, open_compressed, write_compressed
-from .flat import load_flat, write_flat
+from .compressed import extend_compressed, open_compressed, write_compressed
+from .exact import load_flat, write_flat
 from .half import open_half, write_half
 from .manifest import KindRecord
-from .quality import HeldOut, find_held_out, measure
-from .rows import Rows
-from .search_torch import TorchSearcher
-from .searcher import RowSearcher
+from .quality import find_held_out, measure
+from .rows import LOW_DIMENSION, Rows
 
 Compress = Literal["auto", "none", "half", "compressed"]
 COMPRESS_CHOICES: tuple[Compress, ...] = ("auto", "none", "half", "compressed")
 
 _GIB = 1 << 30
-_FLAT_BYTES = _GIB
-_FLAT_ROWS = 500_000
-_LOW_DIMENSION = 64
+_EXACT_ROWS = 30_000
+"""From here on the short lists of a compressed bank are faster than the exact search (docs/adr/0002)."""
+_TREE_ROWS = 500_000
+"""Rows of few numbers are searched in a k-d tree, in milliseconds, up to here."""
+
+
+class RowSearcher(Protocol):
+    """Finds the nearest stored row of each query.
+
+    Attributes:
+        n_rows, dimension: shape (M, D) of the stored rows.
+    """
+
+    n_rows: int
+    dimension: int
+
+    @property
+    def name(self) -> str:
+        """The way it searches, in words."""
+        ...
+
+    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
+        """Return squared L2 distances (Q,) float32 and row numbers (Q,) int64 for queries (Q, D)."""
+        ...
+
+    def rows_at(self, numbers: AnyArray) -> FloatArray:
+        """Return the stored rows (N, D) float32 of row numbers (N,)."""
+        ...
 
 
 def spool_dtype(compress: Compress, dimension: int) -> str:
     """Return the type in which a build keeps rows until it ends."""
-    return "float16" if compress in ("half", "compressed") and dimension > _LOW_DIMENSION else "float32"
+    return "float16" if compress in ("half", "compressed") and dimension > LOW_DIMENSION else "float32"
 
 
 def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, str]:
@@ -40,16 +64,19 @@ def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, 
     if wanted not in COMPRESS_CHOICES:
         raise UsageError(f"storage '{wanted}' is unknown; choose one of {', '.join(COMPRESS_CHOICES)}")
     n_bytes, size = n_rows * dimension * 4, f"{n_rows} x {dimension} numbers, {_in_words(n_rows * dimension * 4)}"
-    if dimension <= _LOW_DIMENSION and wanted != "compressed":
-        many = wanted == "auto" and n_rows > _FLAT_ROWS
+    if dimension <= LOW_DIMENSION and wanted != "compressed":
+        many = wanted == "auto" and n_rows > _TREE_ROWS
         return ("compressed", f"{size}: many short rows") if many else ("none", f"{size}: short rows stay exact")
     if wanted != "auto":
         return wanted, f"{size}: asked for"
-    if n_bytes <= min(_FLAT_BYTES, _free_memory() // 4) and n_rows <= _FLAT_ROWS:
+    if n_rows <= _EXACT_ROWS and n_bytes <= _free_memory() // 4:
         return "none", f"{size}: small, so kept exact in float32"
     if (card := _card_memory()) >= n_bytes // 2 + 4 * _GIB:
         return "half", f"{size}: large, and half of it fits the graphics card ({_in_words(card)})"
-    return "compressed", f"{size}: too large to search exactly on this machine ({_in_words(_free_memory())} free)"
+    return (
+        "compressed",
+        f"{size}: short lists are faster than the exact search ({_in_words(_free_memory())} free)",
+    )
 
 
 def write_storage(
@@ -69,9 +96,10 @@ def write_storage(
         write_flat(paths["index"], (len(rows), rows.dimension), rows.chunks())
     elif storage == "half":
         write_half(paths["rows"], rows)
-        quality = _measured(open_half(paths["rows"], resident=False), rows, seed)
+        searcher = open_half(paths["rows"], resident=False)
+        quality |= measure(find_held_out(rows, seed), searcher.search_excluding, rows)
     else:
-        quality = write_compressed(paths, rows, held_out_of(rows, seed), seed, progress)
+        quality = write_compressed(paths, rows, find_held_out(rows, seed), seed, progress)
     return KindRecord(storage, reason, len(rows), rows.dimension, files, quality)
 
 
@@ -79,7 +107,7 @@ def extend_storage(folder: Path, stem: str, rows: Rows, old_folder: Path, old: K
     """Add the rows behind an old compressed kind's, with its codec; `rows` begins with the old ones."""
     files = _file_names(old.storage, stem)
     extend_compressed(
-        {role: old_folder / name for role, name in old.files.items()},
+        {role: old_folder / old.files[role] for role in files},
         {role: folder / name for role, name in files.items()},
         rows,
         old.n_patches,
@@ -94,16 +122,16 @@ def open_storage(folder: Path, record: KindRecord, device: str = "cpu") -> RowSe
     Raises:
         BankError: a file cannot be read, or holds other rows than the record says.
     """
+    if missing := set(_file_names(record.storage, "")) - set(record.files):
+        raise BankError(f"{folder} names no file for {', '.join(sorted(missing))}; restore or rebuild the bank")
     paths = {role: folder / name for role, name in record.files.items()}
     if record.storage == "none":
         searcher: RowSearcher = load_flat(paths["index"], device)
     elif record.storage == "half":
         device = _torch_device(device)
         searcher = open_half(paths["rows"], device, _fits_memory(record, device))
-    elif record.storage == "compressed":
-        searcher = open_compressed(paths, record.quality)
     else:
-        raise BankError(f"{folder} is stored as '{record.storage}', which this version does not know; update it")
+        searcher = open_compressed(paths, record.quality)
     if (searcher.n_rows, searcher.dimension) != (record.n_patches, record.dimension):
         raise BankError(
             f"{next(iter(paths.values()))} holds {searcher.n_rows} x {searcher.dimension} numbers and the "
@@ -112,20 +140,11 @@ def open_storage(folder: Path, record: KindRecord, device: str = "cpu") -> RowSe
     return searcher
 
 
-def held_out_of(rows: Rows, seed: int) -> HeldOut:
-    """Return held-out rows of `rows` with their true neighbors."""
-    return find_held_out(rows, seed)
-
-
-def _measured(searcher: TorchSearcher | CompressedSearcher, rows: Rows, seed: int) -> dict[str, Any]:
-    return {"exact": True, **measure(held_out_of(rows, seed), searcher.search_excluding, rows)}
-
-
 def _file_names(storage: str, stem: str) -> Mapping[str, str]:
     return {
         "none": {"index": f"{stem}.faiss"},
         "half": {"rows": f"{stem}.half.npy"},
-        "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.npz"},
+        "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.faiss"},
     }[storage]
 
 

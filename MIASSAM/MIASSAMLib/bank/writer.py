@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import errno
+import json
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
-from ..arrays import AnyArray, BoolArray, FloatArray
+from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
+from ..files import ProcessLock, reason
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
-from .files import FolderLock, disk_errors_in_words, write_text_atomically
-from .manifest import MANIFEST_NAME, ManifestDraft, SourceRecord, read_manifest, text_digest
-from .others import OtherRows
-from .publish import Finish, Selector, select_rows_of, sweep_finished
-from .spool import Entry, RowSpool, cells_in_text
+from .exact import OtherRows
+from .manifest import MANIFEST_NAME, Manifest, ManifestDraft, SourceRecord, read_manifest, text_digest
+from .publish import Finish, Selector, select_rows_of, sweep_finished, write_synced
+from .spool import Entry, RowSpool, StoredPart, key_of, part_of
 from .storage import Compress, spool_dtype
 
-_NOTE_NAME = "build.sha256"
+_NOTE_NAME = "build.json"
 
 
 def check_free(path: Path, may_change: bool) -> None:
@@ -40,6 +43,9 @@ def check_free(path: Path, may_change: bool) -> None:
 class BankWriter:
     """Collects rows in `NAME.bank.building` and turns them into `NAME.bank` in one step.
 
+    An interrupted build goes on where it stopped when all that decides its rows is the same; else it begins
+    anew, and `restarted` and the progress say what differs.
+
     Args:
         path: the bank folder to make.
         draft: what is known before the first row.
@@ -47,13 +53,14 @@ class BankWriter:
         append: keep the rows of the bank that is there and add to them.
         compress: how rows are stored, see `storage.choose_storage`.
         progress: told about the last steps, which may take minutes for a large bank.
+        inputs: what else decides the rows, by name, JSON-able: sources and labels with digests, the step, a coreset.
 
     Raises:
         BankError: the bank exists, another build writes it, or the folder cannot be written.
         BankMismatchError: append to a bank of another model or config.
     """
 
-    def __init__(
+    def __init__(  # every keyword is a choice of the user
         self,
         path: Path | str,
         draft: ManifestDraft,
@@ -61,26 +68,32 @@ class BankWriter:
         append: bool = False,
         compress: Compress = "auto",
         progress: Progress = no_progress,
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
+        self.restarted = ""
         self._draft = draft
         self._replace, self._append = overwrite, append
         self._compress: Compress = compress
         self._progress = progress
         self._building = self.path.with_name(f"{self.path.name}.building")
-        self._lock = FolderLock(self.path.with_name(f"{self.path.name}.lock"))
+        self._lock = ProcessLock(self.path.with_name(f"{self.path.name}.lock"))
         self._spool = RowSpool(self._building, lambda dimension: spool_dtype(compress, dimension))
+        self._previous: Manifest | None = None
         self._base: MemoryBank | None = None
-        self._old_names: frozenset[str] = frozenset()
         self._added: set[str] = set()
         self._kept: dict[str, AnyArray] = {}
         self._kept_words = ""
         self._searched: dict[str, OtherRows] = {}
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            if not self._lock.acquire():
+                raise BankError(
+                    f"another build is writing this memory bank (lock {self._lock.path}); "
+                    "wait for it or give another name"
+                )
         try:
-            self._open()
+            self._open(inputs or {})
         except BaseException:
             self._lock.release()
             raise
@@ -100,11 +113,11 @@ class BankWriter:
 
     def has(self, source_id: str, part: int | None = None) -> bool:
         """Tell whether this part is stored, so that an interrupted build need not encode it again."""
-        return _key(source_id, part) in self._spool.keys(source_id)
+        return key_of(source_id, part) in self._spool.keys(source_id)
 
     def stored_slices(self, source_id: str) -> frozenset[int]:
         """Return the parts of a source that are stored."""
-        parts = (_part_of(key) for key in self._spool.keys(source_id))
+        parts = (part_of(key) for key in self._spool.keys(source_id))
         return frozenset(part for part in parts if part is not None)
 
     def add(
@@ -115,7 +128,7 @@ class BankWriter:
         part: int | None = None,
         n_slices: int = 1,
         digest: str = "",
-        cells: BoolArray | None = None,
+        places: Mapping[str, AnyArray] | None = None,
     ) -> None:
         """Store the rows of a slice or a whole volume.
 
@@ -125,23 +138,27 @@ class BankWriter:
             part: which slice, when a volume is added slice by slice.
             n_slices: slices these rows come from.
             digest: SHA-256 of the volume's file.
-            cells: bool (P,), the patches of the grid that the rows are, for a selection by place.
+            places: feature kind -> (N, 3), where each row comes from, see `MemoryBank.places`.
         """
-        key = _key(source_id, part)
-        if key in self._added or self._in_base(source_id):
+        key = key_of(source_id, part)
+        if key in self._added or source_id in [source.name for source in self._old_sources()]:
             raise BankError(f"{source_id} (part {part}) was added twice; give every source and slice once")
-        if key not in self._spool.keys(source_id):
-            checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
-            self._check_same_kinds(source_id, checked)
-            with self._disk_errors():
-                self._spool.append(Entry(key, source_id, digest, n_slices, cells=cells_in_text(cells)), checked)
-            self._added.add(key)
-            self._searched.clear()
+        if key in self._spool.keys(source_id):
+            return
+        checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
+        self._check_same_kinds(source_id, checked)
+        told = {kind: (places or {}).get(kind, np.full((len(array), 3), np.nan)) for kind, array in checked.items()}
+        if wrong := [kind for kind in checked if np.shape(told[kind]) != (len(checked[kind]), 3)]:
+            raise BankError(f"{source_id}: places of {wrong[0]} have shape {np.shape(told[wrong[0]])}; give (N, 3)")
+        with self._disk_errors():
+            self._spool.append(Entry(key, source_id, digest, n_slices), checked, told)
+        self._added.add(key)
+        self._searched.clear()
 
     def parts(self) -> list[StoredPart]:
         """Return what the bank will hold, in order: the sources it is appended to, then this build's parts."""
         old = [StoredPart(source.name, None, source.n_patches) for source in self._old_sources()]
-        return old + [StoredPart(entry.source, _part_of(entry.key), entry.rows) for entry in self._spool.entries]
+        return old + [StoredPart(entry.source, part_of(entry.key), entry.rows) for entry in self._spool.entries]
 
     def search_excluding(self, kind: str, queries: FloatArray, excluded: Sequence[bool]) -> FloatArray:
         """Return squared distances (Q,) to the nearest row outside the excluded parts.
@@ -152,14 +169,6 @@ class BankWriter:
         n_old = len(self._old_sources())
         found = self._others(kind).search(queries, [not flag for flag in excluded[n_old:]])
         return np.minimum(found, self._base.search(kind, queries)) if self._base else found
-
-    def _old_sources(self) -> tuple[SourceRecord, ...]:
-        return self._base.manifest.sources if self._base else ()
-
-    def _others(self, kind: str) -> OtherRows:
-        if kind not in self._searched:
-            self._searched[kind] = OtherRows(self._spool, kind, self._kept.get(kind))
-        return self._searched[kind]
 
     def select(self, select: Selector, words: str = "coreset") -> None:
         """Keep only some of the new rows; `search_excluding` sees the others no more.
@@ -185,7 +194,6 @@ class BankWriter:
             self.select(select)
         with self._disk_errors():
             self._spool.check()
-            previous = read_manifest(self.path) if self.path.exists() else None
             finish = Finish(
                 self.path,
                 self._building,
@@ -194,7 +202,7 @@ class BankWriter:
                 self._compress,
                 self._kept,
                 self._kept_words,
-                previous,
+                self._previous,
                 self._base,
                 self._progress,
             )
@@ -211,58 +219,72 @@ class BankWriter:
         shutil.rmtree(self._building, ignore_errors=True)
         self.close()
 
-    def _open(self) -> None:
+    def _open(self, inputs: Mapping[str, Any]) -> None:
         sweep_finished(self.path, self._building)
         check_free(self.path, self._replace or self._append)
-        if self._append and (self.path / MANIFEST_NAME).exists():
+        if self.path.exists():
+            self._previous = self._read_previous()
+        if self._append and self._previous:
             self._base = MemoryBank.load(self.path)
-            self._old_names = frozenset(source.name for source in self._old_sources())
             self._base.check_fits(self._draft.config, self._draft.model_name, self._draft.model_digest)
-        settings, note = self._settings_digest(), self._building / _NOTE_NAME
-        if note.exists() and note.read_text() != settings:
-            raise BankError(
-                f"{self._building} holds an interrupted build with other settings; "
-                "delete that folder, or repeat the build with its settings"
-            )
         with self._disk_errors():
-            self._building.mkdir(exist_ok=True)
-            write_text_atomically(note, settings)
+            self._resume_or_restart(json.loads(json.dumps(self._plan(inputs), default=dict)))
             self._spool.open()
 
-    def _settings_digest(self) -> str:
-        base = self._base.manifest.render() if self._base else ""
-        return text_digest("\n".join([self._draft.digest(), spool_dtype(self._compress, 1024), base]))
+    def _read_previous(self) -> Manifest:
+        try:
+            return read_manifest(self.path)
+        except BankError as error:
+            raise BankError(f"{error}; to build it anew, delete the folder first") from error
 
-    def _in_base(self, source_id: str) -> bool:
-        return source_id in self._old_names
+    def _plan(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that decides the rows, by name."""
+        appended = text_digest(self._base.manifest.render()) if self._base else ""
+        stored = spool_dtype(self._compress, 1024)
+        return {**dataclasses.asdict(self._draft), **inputs, "storage": stored, "bank appended to": appended}
+
+    def _resume_or_restart(self, plan: Mapping[str, Any]) -> None:
+        """Delete what an interrupted build of another plan has left behind."""
+        note = self._building / _NOTE_NAME
+        try:
+            earlier = json.loads(note.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            earlier = {}
+        if earlier != plan and self._building.exists():
+            names = [name.replace("_", " ") for name in plan if earlier.get(name) != plan[name]]
+            self.restarted = f"an interrupted build had another {', '.join(names)}; beginning anew"
+            self._progress(self.restarted, 0, 1)
+            shutil.rmtree(self._building)
+        self._building.mkdir(exist_ok=True)
+        write_synced(note, json.dumps(plan, indent=1))
+
+    def _old_sources(self) -> tuple[SourceRecord, ...]:
+        return self._base.manifest.sources if self._base else ()
+
+    def _others(self, kind: str) -> OtherRows:
+        if kind not in self._searched:
+            spool, kept = self._spool, self._kept.get(kind, np.arange(self._spool.n_rows(kind)))
+            ends = np.searchsorted(kept, np.cumsum([0, *(entry.rows[kind] for entry in spool.entries)]))
+            read = lambda numbers: spool.read(kind, kept[numbers])  # noqa: E731
+            self._searched[kind] = OtherRows(read, np.diff(ends).tolist(), spool.dimension(kind))
+        return self._searched[kind]
 
     def _check_same_kinds(self, source_id: str, rows: Mapping[str, FloatArray]) -> None:
-        expected = {kind: self._spool.dimension(kind) for kind in self._spool.kinds}
-        if self._base:
-            expected = {kind: self._base.dimension(kind) for kind in self._base.kinds}
+        known = self._base or self._spool
+        expected = {kind: known.dimension(kind) for kind in known.kinds}
         got = {kind: array.shape[1] for kind, array in rows.items()}
         if expected and list(expected.items()) != list(got.items()):
             raise BankMismatchError(f"{source_id} gives rows {got} but the bank takes {expected}; use one encoder")
 
-    def _disk_errors(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Turn a full disk or a folder that cannot be written into a BankError."""
         kept = f"no bank was changed, what is done so far is in {self._building}"
-        return disk_errors_in_words(self.path, kept)
-
-
-@dataclass(frozen=True)
-class StoredPart:
-    """One `add`: its source, which slice of it, and rows per kind."""
-
-    source: str
-    part: int | None
-    n_rows: Mapping[str, int]
-
-
-def _part_of(key: str) -> int | None:
-    """Return the slice number in a key made by `_key`."""
-    _, separator, part = key.partition("\n")
-    return int(part) if separator else None
-
-
-def _key(source_id: str, part: int | None) -> str:
-    return source_id if part is None else f"{source_id}\n{part}"
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise BankError(
+                    f"the disk of {self.path} is full; {kept}; free some space and run the build again"
+                ) from error
+            raise BankError(f"{self.path} cannot be written ({reason(error)}); {kept}; check the folder") from error

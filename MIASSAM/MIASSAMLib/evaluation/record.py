@@ -114,8 +114,8 @@ def save_record(path: Path, record: CaseRecord, digest: str) -> None:
     for name, mask in record.masks.items():
         arrays[f"mask/{name}"] = np.stack([mask.true, mask.marked])
     arrays |= {f"panel/{name}": panel for name, panel in record.panels.items()}
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, head=np.array(json.dumps(head)), **arrays)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, head=np.array(json.dumps(head)), **arrays)
 
 
 def load_record(path: Path, digest: str) -> CaseRecord | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from .. import __version__
-from ..arrays import AnyArray, BoolArray
+from ..arrays import AnyArray, BoolArray, FloatArray
 from ..bank import BankWriter, Candidates, ManifestDraft, MemoryBank, Selector
 from ..bank.coreset import Choice, n_kept, select_rows
 from ..config import Config, PaperConfig, RefinedConfig
@@ -20,6 +20,7 @@ from ..volume import Volume
 from .calibrate import HeldOutSlices, calibrate
 from .features import EncodedSlice, encode_slices, foreground_patches
 from .normal_slices import normal_slices
+from .patches import patch_places
 from .prepare import PreparedVolume, Preprocessing
 
 
@@ -31,11 +32,13 @@ class BuildSource:
         name: unique name in the bank.
         load: reads the volume and, where there is one, a label (K, J, I) of what is not normal.
         digest: SHA-256 of the volume, for the manifest.
+        label_digest: SHA-256 of the label: a build that was interrupted begins anew when it has changed.
     """
 
     name: str
     load: Callable[[], tuple[Volume, AnyArray | None]]
     digest: str = ""
+    label_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,16 @@ def build_bank(
     n_kept(1, options.coreset.ratio)  # refuse a bad ratio before the work
     if not sources:
         raise BankError("no volume was given to build from; name at least one normal volume")
-    with BankWriter(path, _draft(model, config, options), overwrite=options.overwrite, **options.writer) as writer:
+    encoder = encoder or LocalEncoder(model, config, options.preprocessing, options.batch)
+    inputs = {
+        "inputs": [[source.name, source.digest] for source in sources],
+        "exclusion_masks": [source.label_digest for source in sources],
+        "slice_step": getattr(encoder, "every", 1),
+        "coreset": asdict(options.coreset),
+    }
+    kept = {"overwrite": options.overwrite, "progress": progress, "inputs": inputs, **options.writer}
+    with BankWriter(path, _draft(model, config, options), **kept) as writer:
         held_out = HeldOutSlices(path.with_name(f"{path.name}.building"), config if options.calibrate else None)
-        encoder = encoder or LocalEncoder(model, config, options.preprocessing, options.batch)
         encoded = encoder.encode(sources, writer.stored_slices)
         for number, (source, (n_wanted, slices)) in enumerate(zip(sources, encoded, strict=True)):
             _add_slices(writer, held_out, source, (n_wanted, slices), config, _nested(progress, number, len(sources)))
@@ -144,8 +154,9 @@ def _add_slices(
     done = len(writer.stored_slices(source.name))
     for encoded in slices:
         held_out.offer(source.name, encoded)
-        rows, cells = bank_rows(encoded, config)
-        writer.add(source.name, rows, part=encoded.index, digest=source.digest, cells=cells)
+        rows, wanted = bank_rows(encoded, config)
+        places = dict.fromkeys(rows, slice_places(encoded)[wanted])
+        writer.add(source.name, rows, part=encoded.index, digest=source.digest, places=places)
         done += 1
         progress(f"encoding {source.name}", done, n_wanted)
 
@@ -156,6 +167,12 @@ def bank_rows(encoded: EncodedSlice, config: Config) -> tuple[dict[str, AnyArray
     if isinstance(config, PaperConfig) and not config.foreground_only:
         wanted = np.ones_like(wanted)
     return {kind: rows[wanted] for kind, rows in encoded.features.items()}, wanted
+
+
+def slice_places(encoded: EncodedSlice) -> FloatArray:
+    """Return where each patch lies, float32 (N, 3): x, y in the foreground's box, and the depth of the slice."""
+    places = patch_places(encoded.foreground)
+    return np.column_stack([places, np.full(len(places), encoded.depth, np.float32)])
 
 
 def _selector(choice: Choice, seed: int, progress: Progress) -> Selector:

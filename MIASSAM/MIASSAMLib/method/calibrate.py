@@ -14,6 +14,7 @@ from ..arrays import AnyArray, BoolArray, FloatArray
 from ..bank import BankWriter, StoredPart
 from ..config import Config, RefinedConfig
 from ..errors import BankError
+from ..files import replacing
 from ..protocols import Progress
 from .calibrated import (
     PatchDistances,
@@ -73,10 +74,8 @@ class HeldOutSlices:
         arrays: dict[str, Any] = {f"feature_{kind}": rows for kind, rows in encoded.features.items()}
         arrays |= {"source": source, "index": encoded.index, "foreground": encoded.foreground}
         arrays |= {"depth": encoded.depth, "brightness": encoded.brightness, "pixel_mm": encoded.pixel_mm}
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
-        partial.replace(path)
+        with replacing(path) as temporary:
+            np.savez(temporary, **arrays)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,9 @@ def _source(data: Mapping[str, Any], modality: str, call: Call) -> BuildSource:
     voxels = np.nan_to_num(np.asarray(call.load(data["array"]), np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     volume = Volume(voxels, np.array(data["ijk_to_ras"], float), str(data["name"]), modality)
     marked: AnyArray | None = call.load(data["exclude_mask"]) if data.get("exclude_mask") else None
-    return BuildSource(volume.name, lambda: (volume, marked), hashlib.sha256(voxels.tobytes()).hexdigest())
+    label_digest = "" if marked is None else hashlib.sha256(marked.tobytes()).hexdigest()
+    digest = hashlib.sha256(voxels.tobytes()).hexdigest()
+    return BuildSource(volume.name, lambda: (volume, marked), digest, label_digest)
 
 
 def bank_info(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
