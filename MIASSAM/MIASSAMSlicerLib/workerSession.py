@@ -1,6 +1,7 @@
 """One conversation with the worker, whatever carries the bytes."""
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -35,6 +36,11 @@ def workerCommand(exchangeFolder):
     return [consolePython(), "-u", "-c", _START, str(LIBRARY_FOLDER), str(exchangeFolder)]
 
 
+def childOptions():
+    """Return options of ``subprocess`` that keep Windows from opening a console window for the child."""
+    return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+
+
 @dataclass
 class Request:
     """One question and who wants its answers."""
@@ -57,7 +63,7 @@ class WorkerSession:
         self._send = send
         self._lines = LineBuffer()
         self._requests = {}
-        self._lastNumber = 0
+        self._lastNumber = self._lastFile = 0
         self.folder = Path(tempfile.mkdtemp(prefix="miassam-", dir=slicer.app.temporaryPath))
 
     def ask(self, verb, arguments, onResult=_ignore, onFailure=_ignore, onProgress=_ignore, onLog=_ignore):
@@ -93,7 +99,8 @@ class WorkerSession:
 
     def saveArraySteps(self, stem, array):
         """Put an array (K, J, I) into the exchange folder, a few slices in each step; return its file name."""
-        path = self.folder / f"{stem}.npy"
+        self._lastFile += 1  # two volumes may be on their way at once
+        path = self.folder / f"{stem}-{self._lastFile}.npy"
         slices = max(1, STEP_BYTES // max(1, array[:1].nbytes))
         try:
             with path.open("wb") as file:
