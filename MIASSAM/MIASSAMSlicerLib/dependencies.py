@@ -23,6 +23,7 @@ TORCH_REQUIREMENT = ">=2.3"
 """The first PyTorch that works with numpy 2, which Slicer brings."""
 _PROTECTED = ("numpy", "SimpleITK", "scipy")
 """Packages that Slicer brings; an install must not replace them."""
+_OTHER_BUILDS = {"faiss-cpu": ("faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")}
 _TORCH_MB = {"nvidia": 3000, "darwin": 80, "other": 250}
 """What PyTorch downloads, about: with an NVIDIA GPU its CUDA libraries come along."""
 _OTHERS_MB = 30
@@ -194,6 +195,8 @@ def _isInstalled(name):
 
 def _isMet(requirement):
     if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    if any(_isInstalled(name) for name in _OTHER_BUILDS.get(requirement.name, ())):
         return True
     return _isInstalled(requirement.name) and requirement.specifier.contains(
         importlib.metadata.version(requirement.name), prereleases=True

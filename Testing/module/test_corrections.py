@@ -33,6 +33,16 @@ def place(panel, ijk):
     waitUntilDone(panel)
 
 
+def pressKey(panel, name):
+    from PySide6 import QtCore
+    from PySide6.QtTest import QTest
+
+    panel.parent.activateWindow()
+    settle()
+    QTest.keyClick(panel.parent, getattr(QtCore.Qt, name))
+    settle()
+
+
 def waitUntilDone(panel):
     waitFor(lambda: not panel.corrections.isBusy)
     settle()
@@ -135,16 +145,14 @@ def test_a_placed_point_joins_the_nearest_part(segmented):
     assert np.array_equal(after[1], before[1])
 
 
-@pytest.mark.parametrize("way", ["toggle", "modifier"])
-def test_a_point_outside_takes_away(segmented, monkeypatch, way):
-    import qt
-
-    if way == "toggle":
-        segmented.ui.addOutsideCheckBox.click()
-    else:
-        monkeypatch.setattr(type(slicer.app), "keyboardModifiers", lambda self: qt.Qt.ShiftModifier)
+@pytest.mark.parametrize("way", ["button", "key"])
+def test_a_point_outside_takes_away(segmented, way):
     drag(segmented, LEFT_3, (20, 30, 3))
     waitUntilDone(segmented)
+    if way == "button":
+        segmented.ui.addOutsideButton.click()
+    else:
+        pressKey(segmented, "Key_O")
     place(segmented, (22, 30, 3))
     part = voxelsOf(segmented)[0][3]
     assert part[28:33, 18:20].all() and not part[28:33, 20:25].any()
@@ -242,8 +250,8 @@ def test_a_new_run_is_no_correction(segmented):
     assert not segmented.ui.undoButton.enabled
 
 
-def test_add_point_starts_slicers_place_mode(segmented):
-    segmented.ui.addPointButton.click()
+def test_add_inside_starts_slicers_place_mode(segmented):
+    segmented.ui.addInsideButton.click()
     interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
     selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
     assert interaction.GetCurrentInteractionMode() == interaction.Place

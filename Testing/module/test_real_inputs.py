@@ -9,14 +9,7 @@ from slicer_host.events import fairClock, settle, waitFor
 
 from .conftest import MODULE_FOLDER, addVolume
 from .test_exclusion_masks import addLabelMap
-from .test_real_model import (  # noqa: F401
-    labelsOf,
-    oneThread,
-    realLogic,
-    sampleVolume,
-    smallBank,
-    worker,
-)
+from .test_real_model import labelsOf
 
 
 def voxelsAndPlace(volume):

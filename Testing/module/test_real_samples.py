@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from .test_real_model import labelsOf, oneThread, realLogic, worker  # noqa: F401
+from .test_real_model import labelsOf
 
 LEAST_DICE = {"MIASSAMBrain": 0.6, "MIASSAMLiver": 0.2, "MIASSAMRetina": 0.2}
 LESIONS_FOUND = {"MIASSAMBrain": 2, "MIASSAMLiver": 1, "MIASSAMRetina": 1}

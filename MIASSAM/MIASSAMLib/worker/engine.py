@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -92,10 +93,12 @@ class Engine:
     def build_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build a memory bank from volumes."""
         model = self._model(arguments, call)
+        self._release_banks()
         return building.build_bank_of(arguments, model, call)
 
     def build_sample_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build the bank that fits a sample volume."""
+        self._release_banks()
         return samples.build_sample_bank(arguments, self._model(arguments, call), call)
 
     def bank_info(self, arguments: Arguments, call: Call) -> dict[str, Any]:
@@ -147,6 +150,11 @@ class Engine:
         if f"{path}:{digest}" not in self._banks:
             self._banks = {f"{path}:{digest}": MemoryBank.load(path)}
         return self._banks[f"{path}:{digest}"]
+
+    def _release_banks(self) -> None:
+        """Let go of memory-mapped banks: Windows replaces no folder of which a file is open."""
+        self._banks, self._sessions = {}, {}
+        gc.collect()
 
     def _forget_sessions(self, key: str = "", keep: str = "") -> None:
         kept = {

@@ -27,8 +27,12 @@ def load(wanted: Mapping[str, Any]) -> SamModel:
 def list_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
     """Say which published checkpoints are on this machine."""
     from ..checkpoints import list_checkpoints
+    from ..sam.registry import checkpoint_cache_folder
 
-    return {"models": [{"name": each.entry.name, "is_here": each.is_present} for each in list_checkpoints()]}
+    folder = checkpoint_cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    models = [{"name": each.entry.name, "is_here": each.is_present} for each in list_checkpoints()]
+    return {"models": models, "folder": str(folder)}
 
 
 def fetch_model(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
