@@ -1,5 +1,7 @@
 """What the panel's buttons do with volumes, banks, models and packages."""
 
+from dataclasses import replace
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -148,8 +150,7 @@ class PanelActions:
         if results is None or self.jobs.isBusy or len(self.panel.corrections.undoStack):
             return
         made, wanted = runs.runOfRecord(results), self.run()
-        isSame = (made.bankPath, made.model, made.regionSegment) == (wanted.bankPath, wanted.model, wanted.regionSegment)
-        if made.options != wanted.options and isSame:
+        if made.options != wanted.options and replace(made, options={}) == replace(wanted, options={}):
             self._timer.start()
 
     def _decodeWithNewOptions(self):

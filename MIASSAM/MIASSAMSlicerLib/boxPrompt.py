@@ -72,4 +72,3 @@ def boxOnSlice(roi, size, results):
     cosine = abs(normal @ slices) / (np.linalg.norm(normal) * np.linalg.norm(slices))
     inPlane = np.delete(corners[1] - corners[0], axis)
     return corners, bool(cosine > LEAST_COSINE and (inPlane >= 1).all())
-

@@ -35,9 +35,7 @@ class ChooseVolumesDialog:
         self.dialog.open()
 
     def _accept(self):
-        isChecked = [
-            int(self.list.item(row).checkState()) == int(qt.Qt.Checked) for row in range(len(self._volumes))
-        ]
+        isChecked = [int(self.list.item(row).checkState()) == int(qt.Qt.Checked) for row in range(len(self._volumes))]
         chosen = [node for node, isChosen in zip(self._volumes, isChecked) if isChosen]
         self._reject()
         self._onAccepted(chosen)

@@ -153,9 +153,7 @@ class PointCorrections(VTKObservationMixin):
             points.RemoveNthControlPoint(index)
         else:
             points.SetNthControlPointPositionWorld(index, *old.position)
-        self._refuseOutside(
-            _("The point is outside the volume '{name}' and was put back. Place it inside the image.")
-        )
+        self._refuseOutside(_("The point is outside the volume '{name}' and was put back. Place it inside the image."))
 
     def _refuseOutside(self, text):
         self._onMessage(text.format(name=self.results.inputVolume.GetName()))
@@ -184,9 +182,7 @@ class PointCorrections(VTKObservationMixin):
         if part in self._busy:
             self._again.add(part)
             return
-        _ijk, labels = cogPoints.promptsOf(
-            self.results.points, self.results.inputVolume, part.sliceIndex, part.lesion
-        )
+        _ijk, labels = cogPoints.promptsOf(self.results.points, self.results.inputVolume, part.sliceIndex, part.lesion)
         if part.boxIjk is None and 1 not in labels:
             self._write(part, None, before)
             return

@@ -5,8 +5,8 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from . import runs
-from .runs import Target
 from .errors import ModuleError, RunCancelled
+from .runs import Target
 from .steps import runInTurns
 from .workerProcess import ProcessWorker
 

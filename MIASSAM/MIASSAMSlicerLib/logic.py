@@ -56,7 +56,8 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         """Segment a volume and return its `Results` (segmentation, heat, points, table nodes).
 
         bank: folder of a memory bank, "" for none. region: segmentation or label map that bounds the search,
-        regionSegment: one segment of it. segmentation: where the segments go; None makes a node. options: prompt, mask, all_slices, sensitivity, slices.
+        regionSegment: one segment of it. segmentation: where the segments go; None makes a node.
+        options: prompt, mask, all_slices, sensitivity, slices.
         changes: to the preset's numbers, such as "contrast=flair,axis_sigma_mm=5".
         editedSegments: "refuse" raises when the user edited a segment of an earlier run, "keep" keeps it
         beside the new ones, "replace" replaces it.

@@ -22,8 +22,9 @@ MASK_INDEXES = ("1", "2", "3")
 class Run:
     """How a volume is segmented.
 
-    bankPath: folder of a memory bank; "" compares the volume with the patient's own other side and tissue. model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in for
-    those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
+    bankPath: folder of a memory bank; "" compares the volume with the patient's own other side and tissue.
+    model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in
+    for those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
     regionSegment: the segment that bounds the search, where the results refer to a region.
     """
 

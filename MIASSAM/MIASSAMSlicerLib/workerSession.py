@@ -64,6 +64,7 @@ class WorkerSession:
         self._lines = LineBuffer()
         self._requests = {}
         self._lastNumber = self._lastFile = 0
+        self._failure = None
         self.folder = Path(tempfile.mkdtemp(prefix="miassam-", dir=slicer.app.temporaryPath))
 
     def ask(self, verb, arguments, onResult=_ignore, onFailure=_ignore, onProgress=_ignore, onLog=_ignore):
@@ -89,6 +90,7 @@ class WorkerSession:
 
     def fail(self, error):
         """Tell everyone who still waits that no answer will come."""
+        self._failure = error
         waiting, self._requests = self._requests, {}
         for request in waiting.values():
             request.onFailure(error)
@@ -109,8 +111,10 @@ class WorkerSession:
                 for first in range(0, len(array), slices):
                     file.write(np.ascontiguousarray(array[first : first + slices]).data)
                     yield
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and self._failure is not None:  # the child ended and its folder is gone
+                raise self._failure from error
             raise
         return path.name
 

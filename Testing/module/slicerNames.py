@@ -1,7 +1,7 @@
 """Every name of Slicer and CTK that the module uses, looked up in a source tree.
 
-``python Testing/module/slicerNames.py SLICER_TREE... [--ctk CTK_TREE]`` writes `TABLE`: the names that every one of the
-trees has. Qt's own names are looked up in PySide6, which is always there.
+``python Testing/module/slicerNames.py SLICER_TREE... [--ctk CTK_TREE]`` writes `TABLE`: the names that every one of
+the trees has. Qt's own names are looked up in PySide6, which is always there.
 """
 
 import argparse
@@ -131,7 +131,8 @@ class Tree:
         found = []
         while cls and cls not in found:
             found.append(cls)
-            match = re.search(rf"class\s+(?:\w+\s+)?{cls}\s*(?:final\s*)?:\s*public\s+(?:\w+::)*(\w+)", self._text(cls))
+            pattern = rf"class\s+(?:\w+\s+)?{cls}\s*(?:final\s*)?:\s*public\s+(?:\w+::)*(\w+)"
+            match = re.search(pattern, self._text(cls))
             cls = match[1] if match else ""
         return found
 
@@ -160,9 +161,9 @@ class Tree:
         if parts[0] == "ctk":
             return head in self._headers
         if head == "util":
-            return not member or re.search(rf"^(?:def|class) {member}\b", self._python("util"), re.MULTILINE) is not None
+            return not member or self._defines("util", member)
         if head == "packaging":
-            return not member or re.search(rf"^def {member}\b", self._python("packaging"), re.MULTILINE) is not None
+            return not member or self._defines("packaging", member)
         if head == "app":
             return not member or self._inherits("qSlicerApplication", member, r"\b%s\b", _qtMember)
         if head == "modules":
@@ -170,6 +171,9 @@ class Tree:
         if head == "mrmlScene":
             return not member or self._member("vtkMRMLScene", member)
         return head in self._headers and (not member or self._member(head, member))
+
+    def _defines(self, script, name):
+        return re.search(rf"^(?:def|class) {name}\b", self._python(script), re.MULTILINE) is not None
 
     def _hasModule(self, name):
         folders = [self.slicer / "Modules" / kind for kind in ("Loadable", "Scripted", "CLI")]

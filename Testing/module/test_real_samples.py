@@ -28,7 +28,7 @@ def parts(labels, volume):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1, 2], ids=["brain", "liver", "retina"])
-def test_a_sample_is_segmented_where_its_truth_lies(realLogic, worker, monkeypatch, tmp_path, index):  # noqa: F811
+def test_a_sample_is_segmented_where_its_truth_lies(realLogic, worker, monkeypatch, tmp_path, index):
     from MIASSAMSlicerLib import samples
 
     monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path))

@@ -9,6 +9,7 @@ from slicer_host.events import settle, waitFor
 from slicer_host.mouse import Mouse
 
 from .conftest import addVolume, spots
+from .test_exclusion_masks import addLabelMap
 from .test_panel import segment
 
 
@@ -218,7 +219,7 @@ def test_a_heat_map_is_neither_listed_nor_taken_as_input(ready):
     with pytest.raises(ModuleError, match="heat map"):
         checkVolume(ready.results.heat)
     with pytest.raises(ModuleError, match="label map"):
-        checkVolume(slicer.util.addVolumeFromArray(np.ones((2, 3, 4), np.uint8), nodeClassName="vtkMRMLLabelMapVolumeNode"))
+        checkVolume(addLabelMap(np.ones((2, 3, 4), np.uint8), np.eye(4)))
 
 
 # The worker
@@ -235,7 +236,8 @@ def openVolumes(panel):
 def test_an_edited_volume_is_closed_in_the_worker(ready):
     segment(ready)
     for value in (180, 190):
-        slicer.util.updateVolumeFromArray(ready.parameters.inputVolume, np.where(spots() > 100, value, 50))
+        brighter = np.where(spots() > 100, value, 50).astype(np.float32)
+        slicer.util.updateVolumeFromArray(ready.parameters.inputVolume, brighter)
         segment(ready)
     assert len(openVolumes(ready)) == 1
 
@@ -272,7 +274,7 @@ def test_a_worker_that_cannot_start_is_told(ready, monkeypatch, quietDialogs, wa
     monkeypatch.setattr(ready.jobs.worker, "_command", command)
     ready.ui.segmentButton.click()
     waitFor(lambda: quietDialogs and not ready.jobs.isBusy)
-    assert "PythonSlicer" in quietDialogs[0] or "unexpectedly" in quietDialogs[0]
+    assert "PythonSlicer was not found" in quietDialogs[0] or "ended unexpectedly" in quietDialogs[0]
     assert ready.ui.segmentButton.enabled
 
 

@@ -59,11 +59,7 @@ def test_the_scene_reaches_every_mrml_widget():
         for each in root.iter("connection")
         if each.findtext("signal") == "mrmlSceneChanged(vtkMRMLScene*)"
     }
-    mrmlWidgets = {
-        widget.get("name")
-        for widget in widgets()
-        if widget.get("class") == "qMRMLNodeComboBox"
-    }
+    mrmlWidgets = {widget.get("name") for widget in widgets() if widget.get("class") == "qMRMLNodeComboBox"}
     assert receivers == mrmlWidgets
 
 

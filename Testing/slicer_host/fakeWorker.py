@@ -63,9 +63,8 @@ class FakeEngine:
         self.volumes[arguments["key"]] = voxels
         self.encoded[arguments["key"]] = set()
         self.regions[arguments["key"]] = call.load(arguments["region"]) if "region" in arguments else None
-        if "region" in arguments and IS_OLD:
-            return {"notes": []}
-        return {"region": "region" in arguments, "notes": [] if np.isfinite(voxels).all() else ["voxels that were not finite were read as 0"]}
+        notes = [] if np.isfinite(voxels).all() else ["voxels that were not finite were read as 0"]
+        return {"notes": notes, **({} if IS_OLD else {"region": "region" in arguments})}
 
     def close_volume(self, arguments, call):
         self.volumes.pop(arguments["key"], None)

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def allow_second_openmp(platform: str = sys.platform) -> None:
-    """Let the OpenMP of Faiss's wheel load beside PyTorch's on macOS, which else ends the process (faiss-wheels#73)."""
+    """Let the OpenMP of Faiss's wheel load beside PyTorch's on macOS, else it aborts (faiss-wheels#73)."""
     if platform == "darwin":
         os.environ.setdefault("KMP_DUPLICATE_LIB_OK", "TRUE")
 

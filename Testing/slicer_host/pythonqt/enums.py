@@ -1,9 +1,9 @@
 """PythonQt's enums: their values are integers, combined they are a plain int, and constructors are tried in reverse.
 
-PythonQt derives each enum from ``int`` without operators of its own, so ``Ok | Cancel`` has no type any more. A method
-takes such a number for the enum it wants. A constructor is chosen among its overloads, and those declared later are
-tried first once the one declared first did not fit: so ``QDialogButtonBox(int)`` is ``QDialogButtonBox(Qt::Orientation)``
-and has no buttons.
+PythonQt derives each enum from ``int`` without operators of its own, so ``Ok | Cancel`` has no type any more. A
+method takes such a number for the enum it wants. A constructor is chosen among its overloads, and those declared
+later are tried first once the one declared first did not fit: so ``QDialogButtonBox(int)`` is
+``QDialogButtonBox(Qt::Orientation)`` and has no buttons.
 """
 
 import enum
