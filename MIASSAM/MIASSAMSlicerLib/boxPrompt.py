@@ -1,6 +1,7 @@
 """A box drawn on a slice: a Markups ROI that lives from the first click to the second."""
 
 import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -50,7 +51,14 @@ class BoxPrompt(VTKObservationMixin):
         self._node.GetSizeWorld(size)
         if not any(size):  # the first corner
             return
-        corners, isOnSlice = boxOnSlice(self._node, size, self._results)
+        self.removeObservers()
+        node = self._node
+        qt.QTimer.singleShot(0, lambda: self._take(node, size))  # the view still works with the node
+
+    def _take(self, node, size):
+        if node is not self._node or node.GetScene() is None:  # stopped meanwhile
+            return
+        corners, isOnSlice = boxOnSlice(node, size, self._results)
         self.stop()
         if isOnSlice:
             self._onBox(corners)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
@@ -150,10 +151,17 @@ class PointCorrections(VTKObservationMixin):
     def _refuse(self, index, old):
         points = self.results.points
         if old is None:
-            points.RemoveNthControlPoint(index)
+            pointID = points.GetNthControlPointID(index)
+            qt.QTimer.singleShot(0, lambda: self._removePoint(points, pointID))  # the view still works with it
         else:
             points.SetNthControlPointPositionWorld(index, *old.position)
         self._refuseOutside(_("The point is outside the volume '{name}' and was put back. Place it inside the image."))
+
+    def _removePoint(self, points, pointID):
+        index = points.GetControlPointIndexByID(pointID)
+        if self.results is not None and self.results.points is points and index >= 0:
+            with _Writing(self):
+                points.RemoveNthControlPoint(index)
 
     def _refuseOutside(self, text):
         self._onMessage(text.format(name=self.results.inputVolume.GetName()))

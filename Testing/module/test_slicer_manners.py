@@ -93,6 +93,19 @@ def test_a_point_after_an_outside_point_is_inside_again(shown, views):
     assert [link.isInside for link in linksOf(shown)][3:] == [False, True]
 
 
+def test_a_click_outside_the_image_is_refused(shown, views):
+    """The point is removed after the view's own event, which would else work on with a point that is gone."""
+    views.resetSliceViews()
+    view = views.sliceViews["Red"]
+    view.node.SetFieldOfView(150.0, 150.0, 1.0)
+    view.array()
+    shown.ui.addInsideButton.click()
+    Mouse(view).click(worldOf(shown, (70, 20, 3)))
+    settle()
+    assert "outside the volume" in shown.ui.statusLabel.text
+    assert len(linksOf(shown)) == 3
+
+
 def test_a_point_is_dragged_by_the_mouse(shown, views):
     from .test_corrections import voxelsOf
 

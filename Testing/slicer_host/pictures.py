@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation: ``make pictures``, or ``python -m slicer_host.pictures FOLDER``.
 
-The module runs on the samples with the embedded model, from clicks on its panel, and what panel and views show is
+The module runs on the samples with the embedded model, from clicks on its panel and views, and what they show is
 written to FOLDER. Takes some minutes; nothing is downloaded.
 """
 
@@ -58,11 +58,46 @@ def drawSample(host, script, index, name, folder):
         save(folder / "module.png", beside(drawPanel(panel), drawViews(views)))
         dragFirstPoint(panel)
         save(folder / "corrected.png", beside(drawPanel(panel), drawViews(views)))
+        drawRegion(panel, views, folder)
+        drawNoBank(panel, views, folder)
     else:
         save(folder / f"{name}.png", beside(drawPanel(panel), drawViews(views)))
     host.closeWidget("MIASSAM")
     slicer.mrmlScene.Clear(0)
     closeViews(host.application)
+
+
+def drawRegion(panel, views, folder):
+    """Segment again with a region, the right half of the patient, and show that only it was searched."""
+    import slicer
+
+    volume = panel.parameters.inputVolume
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Right half")
+    voxels = np.zeros_like(slicer.util.arrayFromVolume(volume), np.uint8)
+    voxels[:, :, : voxels.shape[2] // 2] = 1
+    slicer.util.updateVolumeFromArray(node, voxels)
+    node.CopyOrientation(volume)
+    panel.ui.regionSelector.setCurrentNode(node)
+    segmentAgain(panel)
+    save(folder / "region.png", beside(drawPanel(panel), drawViews(views)))
+    panel.ui.regionSelector.setCurrentNode(None)
+
+
+def drawNoBank(panel, views, folder):
+    """Segment again without a bank."""
+    panel.ui.bankComboBox.currentIndex = 0
+    segmentAgain(panel)
+    save(folder / "nobank.png", beside(drawPanel(panel), drawViews(views)))
+
+
+def segmentAgain(panel):
+    """Click the button and wait; a segment that was corrected is replaced."""
+    import slicer
+
+    slicer.util.confirmYesNoDisplay = lambda *_arguments, **_options: True
+    panel.ui.segmentButton.click()
+    waitFor(lambda: not panel.jobs.isBusy, PATIENCE_S, "the results")
+    chooseFirstRow(panel)
 
 
 def chooseFirstRow(panel):
