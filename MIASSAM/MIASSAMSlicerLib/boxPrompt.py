@@ -6,11 +6,12 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from .cogPoints import worldPosition
 from .sliceViews import startPlacing
-from .volumes import ijkFromWorld, ijkToWorld
+from .volumes import ijkFromWorld
 
-LEAST_COSINE = 0.9
-"""The box must be drawn in a view that shows the slices; another one would leave its height to chance."""
+LARGEST_TILT = 1.0
+"""How many slices two corners may lie apart: the box must be drawn in a view that shows the slices."""
 
 
 class BoxPrompt(VTKObservationMixin):
@@ -19,7 +20,7 @@ class BoxPrompt(VTKObservationMixin):
     def __init__(self, onBox, onMessage):
         VTKObservationMixin.__init__(self)
         self._onBox, self._onMessage = onBox, onMessage
-        self._node, self._results = None, None
+        self._node, self._results, self._first = None, None, None
 
     @property
     def isDrawing(self):
@@ -49,16 +50,19 @@ class BoxPrompt(VTKObservationMixin):
     def _onCorner(self, _caller=None, _event=None):
         size = [0.0, 0.0, 0.0]
         self._node.GetSizeWorld(size)
-        if not any(size):  # the first corner
+        if not any(size):
+            self._first = np.array(worldPosition(self._node, 0))
             return
         self.removeObservers()
         node = self._node
-        qt.QTimer.singleShot(0, lambda: self._take(node, size))  # the view still works with the node
+        qt.QTimer.singleShot(0, lambda: self._take(node))  # the view still works with the node
 
-    def _take(self, node, size):
+    def _take(self, node):
         if node is not self._node or node.GetScene() is None:  # stopped meanwhile
             return
-        corners, isOnSlice = boxOnSlice(node, size, self._results)
+        center = [0.0, 0.0, 0.0]
+        node.GetCenterWorld(center)
+        corners, isOnSlice = boxOnSlice(self._results, self._first, 2 * np.array(center) - self._first)
         self.stop()
         if isOnSlice:
             self._onBox(corners)
@@ -66,17 +70,11 @@ class BoxPrompt(VTKObservationMixin):
             self._onMessage(_("Draw the box in the view that shows the volume's slices, corner to corner."))
 
 
-def boxOnSlice(roi, size, results):
-    """Return two corners (i, j, k) of a drawn box on its slice, and whether it was drawn on a slice."""
-    volume, axis = results.inputVolume, results.sliceAxis
-    toWorld = slicer.util.arrayFromVTKMatrix(roi.GetObjectToWorldMatrix())
-    half = np.asarray(size) / 2
-    signs = np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    world = (signs * half) @ toWorld[:3, :3].T + toWorld[:3, 3]
-    ijk = np.array([ijkFromWorld(volume, position) for position in world])
+def boxOnSlice(results, first, second):
+    """Return two world corners as voxel indexes (i, j, k) low and high, and whether they span a box on one slice."""
+    axis = results.sliceAxis
+    ijk = np.array([ijkFromWorld(results.inputVolume, corner) for corner in (first, second)])
     corners = np.array([ijk.min(0), ijk.max(0)])
+    sides = corners[1] - corners[0]
     corners[:, axis] = round(float(corners[:, axis].mean()))
-    normal, slices = toWorld[:3, 2], ijkToWorld(volume)[:3, axis]
-    cosine = abs(normal @ slices) / (np.linalg.norm(normal) * np.linalg.norm(slices))
-    inPlane = np.delete(corners[1] - corners[0], axis)
-    return corners, bool(cosine > LEAST_COSINE and (inPlane >= 1).all())
+    return corners, bool(sides[axis] < LARGEST_TILT and (np.delete(sides, axis) >= 1).all())

@@ -146,7 +146,9 @@ def runOfRecord(results):
 def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
     """Return the worker's arguments to decode one part from its points, or from a box given by two corners."""
     ijk, labels = cogPoints.promptsOf(results.points, results.inputVolume, sliceIndex, lesion)
-    if boxIjk is None and 1 not in labels:
+    if boxIjk is not None:  # a box says all that is known of the part
+        ijk, labels = [], []
+    elif 1 not in labels:
         raise ModuleError(
             _("Slice {index} has no point inside lesion {lesion}. Add one.").format(index=sliceIndex, lesion=lesion)
         )

@@ -10,7 +10,7 @@ from slicer_host.mouse import Mouse
 
 from .conftest import addVolume, spots
 from .test_corrections import LEFT_3, drag, pressKey, voxelsOf, waitUntilDone
-from .test_exclusion_masks import addLabelMap, addSegmentation
+from .test_exclusion_masks import addLabelMap
 from .test_logic import segmentVoxels
 from .test_panel import segment
 
@@ -21,13 +21,23 @@ def leftHalf():
     return region
 
 
+def userSegmentation(volume, array, name="Mine"):
+    """A segmentation with one segment that the user has drawn."""
+    from MIASSAMSlicerLib import segmentVoxels as io
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    io.writeSegment(node, node.GetSegmentation().AddEmptySegment("own", "Organ"), volume, array)
+    return node
+
+
 # Region
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "label map"])
 def test_only_the_region_is_searched(ready, kind):
     volume = ready.parameters.inputVolume
-    node = addSegmentation(volume, leftHalf()) if kind == "segmentation" else addLabelMap(leftHalf(), np.eye(4))
+    node = userSegmentation(volume, leftHalf()) if kind == "segmentation" else addLabelMap(leftHalf(), np.eye(4))
     ready.ui.regionSelector.setCurrentNode(node)
     segment(ready)
     assert np.array_equal(segmentVoxels(ready.results, 1), (spots() > 150) & (leftHalf() > 0))
@@ -41,13 +51,13 @@ def test_one_segment_can_be_the_region(ready):
     from MIASSAMSlicerLib import segmentVoxels as io
 
     volume = ready.parameters.inputVolume
-    node = addSegmentation(volume, leftHalf())
+    node = userSegmentation(volume, leftHalf())
     other = node.GetSegmentation().AddEmptySegment("right", "Right half")
     io.writeSegment(node, other, volume, 1 - leftHalf())
     ready.ui.regionSelector.setCurrentNode(node)
     combo = ready.ui.regionSegmentComboBox
-    assert not combo.isHidden() and combo.itemText(2) == "Right half"
-    combo.currentIndex = 2
+    assert not combo.isHidden()
+    combo.currentIndex = combo.findText("Right half")
     segment(ready)
     found = segmentVoxels(ready.results, 1) if 1 in _lesions(ready) else segmentVoxels(ready.results, 2)
     assert np.array_equal(found, (spots() > 150) & (leftHalf() == 0))
@@ -86,7 +96,7 @@ def test_segments_go_into_the_chosen_segmentation_beside_its_own(ready):
     from MIASSAMSlicerLib import segmentVoxels as io
 
     volume = ready.parameters.inputVolume
-    own = addSegmentation(volume, leftHalf(), "Mine")
+    own = userSegmentation(volume, leftHalf(), "Mine")
     before = io.readSegment(own, own.GetSegmentation().GetNthSegmentID(0), volume)
     ready.ui.outputSelector.setCurrentNode(own)
     for _ in range(2):

@@ -10,7 +10,14 @@ import vtk
 class Mouse:
     """One mouse over one `SliceView`; positions are world RAS points of the slice shown."""
 
-    def __init__(self, view):
+    def __new__(cls, view):
+        """A view has one mouse for its life: two styles on one interactor get in each other's way."""
+        if view.mouse is None:
+            view.mouse = super().__new__(cls)
+            view.mouse._hold(view)
+        return view.mouse
+
+    def _hold(self, view):
         self._view, self._interactor = view, view.interactor
         self._style = slicer.vtkMRMLSliceViewInteractorStyle()
         self._style.SetDisplayableManagers(view.managers)
