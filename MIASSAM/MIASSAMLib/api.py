@@ -1,0 +1,180 @@
+"""The one composition of the program, and its public face: from files or arrays to masks.
+
+Command line, worker, evaluation and demo open banks, models and segmenters here and nowhere else, so that what one of
+them refuses all refuse. Users import the same functions: `from MIASSAMLib import build_bank, open_segmenter`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .arrays import AnyArray
+from .bank import Manifest, MemoryBank
+from .config import Config, changed
+from .config import preset as preset_of
+from .errors import InputError, UsageError
+from .method import BuildOptions, BuildSource, Preprocessing, Segmenter
+from .method import build_bank as build_from_sources
+from .protocols import SamModel
+from .sam import load_model as open_model
+from .volume import Volume
+from .volume_io import case_names, read_label, read_volume, source_digest
+
+AnyBank: TypeAlias = Path | str | MemoryBank | None
+AnyModel: TypeAlias = SamModel | str | None
+AnyVolume: TypeAlias = Path | str | Volume
+AnyMask: TypeAlias = Path | str | AnyArray | None
+
+__all__ = ["build_bank", "normal_sources", "open_model", "open_segmenter"]
+
+
+def open_segmenter(
+    bank: AnyBank = None, model: AnyModel = None, preset: str | None = None, device: str = "auto", modality: str = ""
+) -> Segmenter:
+    """Open a bank and its model, ready to segment volumes.
+
+    Args:
+        bank: a bank folder, an open bank, or None: then only the user's own points are decoded.
+        model: name of a model or an open one; None = the one the bank was built with, `embedded` without a bank.
+        preset: a preset, with changes as in `refined:zoom=off`; only changes, as in `:contrast=flair`, change the
+            bank's own; None = the bank's own, `refined` without a bank.
+        device: "auto", "cpu", "cuda" or "mps", for model and bank.
+        modality: "mri", "ct" or "oct" where the volumes do not tell it rightly; "" = as they tell.
+
+    Raises:
+        UsageError: the preset does not exist, a change does not fit, or it needs a calibration the bank has not.
+        BankError, BankMismatchError: the bank is damaged or was built with something else.
+        CheckpointError: the model cannot be loaded.
+    """
+    opened = bank if isinstance(bank, MemoryBank) or bank is None else MemoryBank.load(bank, device=device)
+    draft = opened.manifest.draft if opened else None
+    config = _config(preset, draft.config if draft else None)
+    if model is None or isinstance(model, str):
+        model = open_model(model or (draft.model_name if draft else "embedded"), device=device)
+    preprocessing = Preprocessing.from_dict(draft.preprocessing) if draft else Preprocessing()
+    if modality:
+        preprocessing = dataclasses.replace(preprocessing, modality=modality)
+    if opened is None:
+        return Segmenter(model, None, config, preprocessing)
+    opened.check_fits(config.to_dict(), model.name, model.digest)
+    if config.calibrated and not opened.calibration:
+        raise UsageError(
+            f"the bank has no calibration on normal slices, which the preset {config.preset} needs; build it with "
+            f"--preset {config.preset}, or segment with --preset {opened.manifest.draft.preset}"
+        )
+    return Segmenter(model, opened, config, preprocessing, _bank_words(bank, opened.manifest))
+
+
+def _config(preset: str | None, own: Any) -> Config:
+    name, _, changes = (preset or "").partition(":")
+    if name or own is None:
+        return preset_of(preset or "refined")
+    return changed(Config.from_dict(own), changes)
+
+
+def _bank_words(bank: AnyBank, manifest: Manifest) -> dict[str, Any]:
+    """Return what a record says about its bank."""
+    is_open = isinstance(bank, MemoryBank)
+    said = manifest.render() if is_open else (Path(str(bank)) / "manifest.json").read_text("utf-8")
+    return {
+        "name": "in memory" if is_open else Path(str(bank)).resolve().name,
+        "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
+        "modality": manifest.draft.modality,
+        "anatomy": manifest.draft.anatomy,
+        "n_slices": manifest.n_slices,
+        "n_volumes": len(manifest.sources),
+    }
+
+
+def build_bank(
+    path: Path | str,
+    volumes: Sequence[AnyVolume],
+    masks: Sequence[AnyMask] = (),
+    model: AnyModel = "embedded",
+    preset: str = "refined",
+    options: BuildOptions | None = None,
+) -> MemoryBank:  # six parameters: the public face names what a user chooses
+    """Build a memory bank folder from normal volumes.
+
+    Args:
+        path: the folder, `NAME.bank`.
+        volumes: files, DICOM folders, or volumes in memory.
+        masks: for each volume a file or an array (K, J, I), nonzero where not normal, or None; none = all normal.
+        model: name of a model or an open one.
+        preset: a preset, with changes as in `refined:zoom=off`.
+        options: words, preprocessing, coreset and storage.
+
+    Raises:
+        BankError: no slice is normal, the folder exists, or it cannot be written.
+        InputError: a volume cannot be read, or is of another modality than the first.
+    """
+    options = options or BuildOptions()
+    opened = open_model(model or "embedded") if model is None or isinstance(model, str) else model
+    modality = options.preprocessing.modality
+    sources = normal_sources(volumes, masks or [None] * len(volumes), modality)
+    if sources and not options.modality:
+        options = dataclasses.replace(options, modality=modality or sources[0].load()[0].modality)
+    return build_from_sources(Path(path), sources, opened, preset_of(preset), options)
+
+
+def normal_sources(
+    volumes: Sequence[AnyVolume], masks: Sequence[AnyMask], modality: str = "", names: Sequence[str] = ()
+) -> list[BuildSource]:
+    """Pair normal volumes with the masks of what is not normal in them; files are read when their turn comes.
+
+    Args:
+        modality: what all are, whatever they tell; "" = what they tell, which must be one.
+        names: names in the bank; by default the files' own, made unique.
+
+    Raises:
+        UsageError: there are not as many masks as volumes.
+    """
+    if len(masks) != len(volumes):
+        raise UsageError(f"{len(masks)} masks came for {len(volumes)} volumes; give one for each, in order")
+    names = names or case_names([Path(each.name if isinstance(each, Volume) else each) for each in volumes])
+    load = functools.partial(_load_normal, modality=modality, first=volumes[0] if volumes else None)
+    return [
+        BuildSource(name, functools.partial(load, volume, mask), _digest(volume))
+        for name, volume, mask in zip(names, volumes, masks, strict=True)
+    ]
+
+
+def _load_normal(
+    volume: AnyVolume, mask: AnyMask, modality: str, first: AnyVolume | None
+) -> tuple[Volume, AnyArray | None]:
+    """Read one volume of a bank and its mask; without a told modality it must be the first volume's."""
+    read = _read(volume)
+    if modality:
+        read = dataclasses.replace(read, modality=modality)
+    elif first is not None and first is not volume and read.modality != (expected := _modality_of(first)):
+        raise InputError(
+            f"{read.name} looks like {read.modality.upper()} but the first volume like {expected.upper()}; "
+            "build one bank for each modality, or name the right one with --modality"
+        )
+    return read, read_label(Path(mask), read) if isinstance(mask, Path | str) else mask
+
+
+def _read(volume: AnyVolume) -> Volume:
+    return volume if isinstance(volume, Volume) else read_volume(Path(volume))
+
+
+def _modality_of(volume: AnyVolume) -> str:
+    return volume.modality if isinstance(volume, Volume) else _modality_of_file(Path(volume))
+
+
+@functools.cache
+def _modality_of_file(path: Path) -> str:
+    return read_volume(path).modality
+
+
+def _digest(volume: AnyVolume) -> str:
+    if isinstance(volume, Volume):
+        return hashlib.sha256(np.ascontiguousarray(volume.voxels_kji).data).hexdigest()
+    return source_digest(Path(volume))
