@@ -1,4 +1,6 @@
-"""Draw the pictures of the documentation: ``make pictures``, or ``python -m slicer_host.pictures FOLDER``.
+"""Draw the pictures of the documentation: ``make pictures``.
+
+``python -m slicer_host.pictures FOLDER [PICTURE...]`` draws some of them.
 
 The module runs on the samples with the embedded model, from clicks on its panel and views, and what they show is
 written to FOLDER. Takes some minutes; nothing is downloaded.
@@ -19,10 +21,16 @@ VIEW_PX = 480
 PANEL_PX = 500
 GAP_PX = 3
 PATIENCE_S = 900
+SAMPLE_PICTURES = {
+    "brain": ("module", "views", "corrected", "region", "nobank"),
+    "liver": ("liver",),
+    "retina": ("retina",),
+}
+PICTURES = tuple(picture for pictures in SAMPLE_PICTURES.values() for picture in pictures)
 
 
-def main(folder):
-    """Write all pictures into a folder."""
+def main(folder, wanted=PICTURES):
+    """Write pictures into a folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     host = startHost()
@@ -30,11 +38,12 @@ def main(folder):
     script = host.loadModule(MODULE_FOLDER / "MIASSAM.py")
     with tempfile.TemporaryDirectory() as data:
         os.environ["MIASSAM_DATA_FOLDER"] = data
-        for index, name in enumerate(("brain", "liver", "retina")):
-            drawSample(host, script, index, name, folder)
+        for index, (name, pictures) in enumerate(SAMPLE_PICTURES.items()):
+            if set(pictures) & set(wanted):
+                drawSample(host, script, index, name, folder, wanted)
 
 
-def drawSample(host, script, index, name, folder):
+def drawSample(host, script, index, name, folder, wanted):
     """Load and segment a sample from clicks, and write its pictures."""
     import slicer
 
@@ -58,8 +67,9 @@ def drawSample(host, script, index, name, folder):
         save(folder / "module.png", beside(drawPanel(panel), drawViews(views)))
         dragFirstPoint(panel)
         save(folder / "corrected.png", beside(drawPanel(panel), drawViews(views)))
-        drawRegion(panel, views, folder)
-        drawNoBank(panel, views, folder)
+        for picture, draw in (("region", drawRegion), ("nobank", drawNoBank)):
+            if picture in wanted:
+                draw(panel, views, folder)
     else:
         save(folder / f"{name}.png", beside(drawPanel(panel), drawViews(views)))
     host.closeWidget("MIASSAM")
@@ -169,6 +179,6 @@ def save(path, picture):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2 or set(sys.argv[2:]) - set(PICTURES):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:] or PICTURES)
