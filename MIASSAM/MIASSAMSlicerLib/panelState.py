@@ -18,7 +18,9 @@ class PanelState:
         self.ui = ui
         self._lastMissing, self._shownBank = "", None
         self.ui.progressBar.setVisible(False)
-        self.ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        header = self.ui.resultsTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(2, qt.QHeaderView.ResizeToContents)  # its unit may be long
         for sample in SAMPLES:
             self.ui.sampleComboBox.addItem(sampleTitle(sample))
 
@@ -119,7 +121,7 @@ class PanelState:
         self._shownBank = chosen
         wasBlocked = combo.blockSignals(True)
         combo.clear()
-        combo.addItem(_("None (compare with the patient's own other side and tissue)"), "")
+        combo.addItem(_("None (the patient's own other side)"), "")
         for path in paths:
             combo.addItem(path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".bank"), path)
         combo.currentIndex = paths.index(chosen) + 1 if chosen else 0

@@ -109,7 +109,7 @@ def test_segments_go_into_the_chosen_segmentation_beside_its_own(ready):
 
 def test_without_a_bank_the_volume_is_compared_with_itself(ready):
     combo = ready.ui.bankComboBox
-    assert combo.itemText(0) == "None (compare with the patient's own other side and tissue)"
+    assert combo.itemText(0) == "None (the patient's own other side)"
     combo.currentIndex = 0
     assert ready.parameters.bankPath == "" and ready.ui.segmentButton.enabled
     assert "own other side" in ready.ui.bankInfoLabel.text
