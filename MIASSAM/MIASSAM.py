@@ -27,9 +27,9 @@ class MIASSAM(ScriptedLoadableModule):
         parent.helpText = _("""
 Outlines what is abnormal in an MRI, CT or OCT volume, having seen only normal anatomy. Choose a volume and a
 memory bank of normal anatomy, click <i>Segment anomalies</i>, and correct the result by dragging the center-of-gravity
-points. For research only, not for diagnosis.
+points. For research only, not for diagnosis. The method:
+<a href="https://arxiv.org/abs/2505.22762">arxiv.org/abs/2505.22762</a>.
 """)
-        parent.helpText += self.getDefaultModuleDocumentationLink()
         parent.acknowledgementText = _("""
 The method is MIAS-SAM. Please cite: <i>MIAS-SAM: Medical Image Anomaly Segmentation without thresholding</i>,
 British Machine Vision Conference (BMVC) 2025, arXiv:2505.22762. It builds on the Segment Anything Model

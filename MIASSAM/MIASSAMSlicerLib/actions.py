@@ -1,53 +1,76 @@
-"""What the panel's buttons do."""
+"""What the panel's buttons do with volumes, banks and samples."""
+
+from dataclasses import replace
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import anomalySegments, banks, dependencies, runs, samples, sliceViews
+from . import anomalySegments, banks, findingsTable, runs, samples, sliceViews
 from .buildBankDialog import BuildBankDialog
+from .chooseVolumesDialog import ChooseVolumesDialog
 from .errors import ModuleError, RunCancelled
-from .exclusionMasks import listMasks
 from .logic import bankSteps
-from .parameters import modelOf, optionsOf
+from .maintenance import MaintenanceActions
+from .masks import listMasks
+from .parameters import modelOf, optionsOf, regionOf
 from .resultNodes import Results
-from .runs import Run
+from .runs import Run, Target
+from .volumes import listInputs
 
 OPTIONS_DELAY_MS = 400
 
 
-class PanelActions:
+class PanelActions(MaintenanceActions):
     """The slots of the panel; ``panel`` is the MIASSAMWidget."""
 
     def __init__(self, panel):
-        self.panel, self.jobs, self.state = panel, panel.jobs, panel.state
+        super().__init__(panel)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(OPTIONS_DELAY_MS)
         self._timer.connect("timeout()", self._decodeWithNewOptions)
         self._dialog = None
+        self._waiting, self._failed = [], []
 
     # Segmenting
 
     def onSegmentButton(self):
         if self.jobs.isBusy:
+            self._waiting = []
             self.jobs.cancel()
             return
         self._guarded(self._segment)
 
     def _segment(self):
-        volumeNode = self.panel.parameters.inputVolume
+        target = self.target()
         run = self.run()
-        runs.checkRun(volumeNode, run, editedSegments="keep")
-        edited = self._askAboutEdited(volumeNode)
+        runs.checkRun(target.volume, run, editedSegments="keep")
+        edited = self._askAboutEdited(target.volume)
         self._ensurePackages()
+        self._start(target, run, edited)
+
+    def _start(self, target, run, edited):
+        isFirst = Results.of(target.volume) is None
         self.state.showStatus(_("Starting..."))
-        self.jobs.segment(volumeNode, run, edited, self._onSegmented, self._onFailure)
+        self.jobs.segment(
+            target, run, edited, lambda results: self._onSegmented(results, isFirst), self._onSegmentFailure
+        )
 
     def run(self):
         """Return the run that the parameters describe."""
-        parameters = self.panel.parameters
-        return Run(parameters.bankPath, modelOf(parameters), optionsOf(parameters))
+        parameters = self.parameters
+        return Run(
+            parameters.bankPath,
+            modelOf(parameters),
+            optionsOf(parameters),
+            regionSegment=parameters.regionSegment,
+        )
+
+    def target(self):
+        """Return what the parameters say is segmented, and where the segments go."""
+        parameters = self.parameters
+        return Target(parameters.inputVolume, regionOf(parameters), parameters.outputSegmentation)
 
     def _askAboutEdited(self, volumeNode):
         results = Results.of(volumeNode)
@@ -63,15 +86,58 @@ class PanelActions:
         )
         return "replace" if replaces else "keep"
 
-    def _onSegmented(self, results):
+    def _onSegmented(self, results, isFirst=False):
         panel = self.panel
         panel.ui.deviceInUseLabel.text = _("used: {device}").format(device=results.record["device"])
         panel.showResults(results)
-        sliceViews.showResults(results, panel.parameters.heatOpacity if panel.parameters else 0.5)
+        sliceViews.showResults(results, self.parameters.heatOpacity, isFirst)
         notes = results.record["notes"]
         for note in notes:
             self.state.log(note)
         self.state.showStatus("\n".join((runs.summaryOf(results.record), *notes)))
+        if isFirst:
+            panel.table.step(1)
+        self._segmentNext()
+
+    def onSeveralButton(self):
+        """Ask for volumes and segment one after the other."""
+        volumes = listInputs()
+        if not volumes:
+            self.state.showStatus(_("Load a volume and choose it as input."))
+            return
+        self._dialog = ChooseVolumesDialog(volumes, self.panel.parent, self._onSeveralChosen)
+        self._dialog.open()
+
+    def _onSeveralChosen(self, volumes):
+        def start():
+            self._ensurePackages()
+            self._waiting, self._failed = list(volumes), []
+            self._segmentNext()
+
+        self._guarded(start)
+
+    def _segmentNext(self):
+        """Go on with the next of several volumes; at the end say which failed, and why."""
+        while self._waiting and not self.jobs.isBusy:
+            volumeNode = self._waiting.pop(0)
+            if volumeNode.GetScene() is None:
+                continue
+            self.parameters.inputVolume = volumeNode
+            try:
+                self._start(Target(volumeNode, regionOf(self.parameters)), self.run(), "keep")
+            except ModuleError as error:
+                self._failed.append(f"{volumeNode.GetName()}: {error}")
+        if not self._waiting and not self.jobs.isBusy and self._failed:
+            failed, self._failed = self._failed, []
+            self._onFailure(ModuleError(_("Not segmented:\n{list}").format(list="\n".join(failed))))
+
+    def _onSegmentFailure(self, error):
+        if self._waiting and not isinstance(error, RunCancelled):
+            self._failed.append(f"{self.parameters.inputVolume.GetName()}: {error}")
+            self._segmentNext()
+            return
+        self._waiting = []
+        self._onFailure(error)
 
     def onOptionsChanged(self):
         """Decode again when an option changed that needs no new encoding."""
@@ -79,7 +145,7 @@ class PanelActions:
         if results is None or self.jobs.isBusy or len(self.panel.corrections.undoStack):
             return
         made, wanted = runs.runOfRecord(results), self.run()
-        if made.options != wanted.options and (made.bankPath, made.model) == (wanted.bankPath, wanted.model):
+        if made.options != wanted.options and replace(made, options={}) == replace(wanted, options={}):
             self._timer.start()
 
     def _decodeWithNewOptions(self):
@@ -87,9 +153,25 @@ class PanelActions:
         if panel.results is None or panel.parameters is None or self.jobs.isBusy:
             return
         try:
-            self.jobs.segment(panel.results.inputVolume, self.run(), "refuse", self._onSegmented, self._onFailure)
+            target = Target.ofResults(panel.results)
+            self.jobs.segment(target, self.run(), "refuse", self._onSegmented, self._onFailure)
         except ModuleError as error:
             self.state.showStatus(str(error))
+
+    def onSaveTableButton(self):
+        """Save the table of findings where the user says."""
+        path = qt.QFileDialog.getSaveFileName(self.panel.parent, _("Save the table of findings"), "", "*.csv *.tsv")
+        path = path[0] if isinstance(path, tuple) else path
+        if not path:
+            return
+        path = str(path) if str(path).lower().endswith((".csv", ".tsv")) else f"{path}.csv"
+        if findingsTable.saveTable(self.panel.results, path):
+            self.state.showStatus(_("The table was saved: {path}").format(path=path))
+        else:
+            self._onFailure(ModuleError(_("{path} could not be written. Choose another folder.").format(path=path)))
+
+    def onEditButton(self):
+        sliceViews.openSegmentEditor(self.panel.results)
 
     # Memory banks
 
@@ -98,14 +180,10 @@ class PanelActions:
             self.panel.parent, _("Choose a memory bank (NAME.bank)"), str(banks.bankFolder())
         )
         if path:
-            self.panel.parameters.bankPath = str(path)
+            self.parameters.bankPath = str(path)
 
     def onBuildBankButton(self):
-        volumes = [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            if node.GetAttribute("MIASSAM.Result") is None and not node.IsA("vtkMRMLLabelMapVolumeNode")
-        ]
+        volumes = listInputs()
         if not volumes:
             self.state.showStatus(_("Load volumes of normal anatomy first; a memory bank is built from them."))
             return
@@ -120,18 +198,18 @@ class PanelActions:
         folder = banks.bankFolder()
         folder.mkdir(parents=True, exist_ok=True)
         options = {"modality": bank.modality, "anatomy": bank.anatomy}
-        session, model = self.jobs.worker.session, modelOf(self.panel.parameters)
+        session, model = self.jobs.worker.session, modelOf(self.parameters)
         path = folder / f"{bank.name}.bank"
         steps = bankSteps(session, bank.volumes, path, model, bank.excludeMasks, options)
         self.jobs.startAfter(steps, "build_bank", self._onBankBuilt, self._onFailure)
 
     def _onBankBuilt(self, answer):
-        self.panel.parameters.bankPath = answer["path"]
+        self.parameters.bankPath = answer["path"]
         self.state.showStatus(
             _("The memory bank was built from {count} normal slices.").format(count=answer["n_slices"])
         )
 
-    # Samples, models, packages
+    # Samples
 
     def onLoadSampleButton(self):
         self._guarded(self._loadSample)
@@ -142,73 +220,9 @@ class PanelActions:
         samples.startLoading(self.jobs, sample, self._onSampleLoaded, self._onFailure)
 
     def _onSampleLoaded(self, volumeNode, bankPath):
-        parameters = self.panel.parameters
+        parameters = self.parameters
         parameters.inputVolume = volumeNode
         parameters.bankPath = bankPath
         slicer.util.setSliceViewerLayers(background=volumeNode)
         sliceViews.fitViews()
         self.state.showStatus(_("The sample is loaded. Click 'Segment anomalies'."))
-
-    def onCheckpointBrowseButton(self):
-        path = qt.QFileDialog.getOpenFileName(self.panel.parent, _("Choose a checkpoint"), "", "*.pth *.pt")
-        path = path[0] if isinstance(path, tuple) else path
-        if path:
-            self.panel.parameters.checkpointPath = str(path)
-
-    def onDownloadModelButton(self):
-        model = self.panel.parameters.model
-        if slicer.util.confirmOkCancelDisplay(
-            _("Download {model} from the servers of its authors? It is verified and kept in your user folder.").format(
-                model=model.label()
-            )
-        ):
-            self._guarded(
-                lambda: self.jobs.start("fetch_model", {"name": model.value}, self._onModelFetched, self._onFailure)
-            )
-
-    def _onModelFetched(self, answer):
-        self.state.showStatus(_("The model is ready: {path}").format(path=answer["path"]))
-
-    def onRemoveModelsButton(self):
-        if slicer.util.confirmOkCancelDisplay(_("Delete all downloaded models? They can be downloaded again.")):
-            self._guarded(lambda: self.jobs.start("remove_models", {}, self._onModelsRemoved, self._onFailure))
-
-    def _onModelsRemoved(self, answer):
-        self.state.showStatus(_("Freed {size} MB.").format(size=round(answer["freed_bytes"] / 1e6)))
-
-    def onInstallButton(self):
-        self._guarded(self._install)
-
-    def _install(self):
-        installed = self._ensurePackages()
-        self.state.showStatus(_("The packages are installed.") if installed else _("Everything is installed already."))
-
-    def onEditButton(self):
-        sliceViews.openSegmentEditor(self.panel.results)
-
-    # Failures
-
-    def _ensurePackages(self):
-        return dependencies.ensurePackages(
-            lambda text: slicer.util.confirmOkCancelDisplay(text, windowTitle=_("MIAS-SAM")), self._say
-        )
-
-    def _say(self, text):
-        self.state.showStatus(text)
-        self.state.log(text)
-        slicer.app.processEvents()
-
-    def _guarded(self, action):
-        try:
-            action()
-        except ModuleError as error:
-            self._onFailure(error)
-
-    def _onFailure(self, error):
-        text = str(error)
-        if getattr(error, "kind", "") == "CheckpointError":
-            text += "\n" + _("In this panel: click 'Download...', or choose 'Checkpoint file...' as model.")
-        self.state.showStatus(text)
-        self.state.log(text)
-        if not isinstance(error, RunCancelled):
-            slicer.util.errorDisplay(text, windowTitle=_("MIAS-SAM"))

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from . import segmentVoxels
 from .errors import EditedSegmentsError
-from .resultNodes import SEGMENTATION, ensureResultNode, followTransform
+from .resultNodes import SEGMENTATION, claimSegmentation, ensureResultNode, followTransform
 from .steps import FINAL
 
 LESION_TAG = "MIASSAM.Lesion"
@@ -21,8 +21,10 @@ TERMINOLOGY = (
 _COLORS = ((0.10, 0.85, 0.95), (0.60, 0.95, 0.25), (0.95, 0.45, 0.95), (0.30, 0.55, 1.00), (0.95, 0.95, 0.30))
 
 
-def ensureSegmentation(inputVolume):
-    """Return the segmentation of an input, in its geometry and under its transform."""
+def ensureSegmentation(inputVolume, chosen=None):
+    """Return the segmentation of an input, in its geometry and under its transform; chosen: one that is there."""
+    if chosen is not None:
+        claimSegmentation(inputVolume, chosen)
     node = ensureResultNode(inputVolume, SEGMENTATION, _("{name} anomalies").format(name=inputVolume.GetName()))
     followTransform(node, inputVolume)  # before any voxel is written: else the transform would count twice
     node.SetReferenceImageGeometryParameterFromVolumeNode(inputVolume)
@@ -54,14 +56,17 @@ def segmentArray(segmentation, segmentID, inputVolume):
     return segmentVoxels.readSegment(segmentation, segmentID, inputVolume)
 
 
-def _digest(array):
-    return hashlib.sha256(np.packbits(array > 0).tobytes()).hexdigest()
+def _digest(segmentation, segmentID, inputVolume):
+    """Name the voxels of a segment, whatever the size of the box that holds them."""
+    lows, part = segmentVoxels.readPart(segmentation, segmentID, inputVolume)
+    found = np.argwhere(part).astype(np.int32) + np.array(lows, np.int32)
+    return hashlib.sha256(found.tobytes()).hexdigest()
 
 
 def isEdited(segmentation, segmentID, inputVolume):
     """Tell whether a segment differs from what this module wrote."""
     written = tagOf(segmentation.GetSegmentation().GetSegment(segmentID), DIGEST_TAG)
-    return written != _digest(segmentArray(segmentation, segmentID, inputVolume))
+    return written != _digest(segmentation, segmentID, inputVolume)
 
 
 def editedSegmentNames(segmentation, inputVolume):
@@ -118,7 +123,8 @@ def addLesionSegment(segmentation, lesion, isOnly=False):
 def writeSegment(segmentation, segmentID, inputVolume, array):
     """Write a segment's voxels and remember them as this module's work."""
     segmentVoxels.writeSegment(segmentation, segmentID, inputVolume, array)
-    segmentation.GetSegmentation().GetSegment(segmentID).SetTag(DIGEST_TAG, _digest(array))
+    digest = _digest(segmentation, segmentID, inputVolume)
+    segmentation.GetSegmentation().GetSegment(segmentID).SetTag(DIGEST_TAG, digest)
 
 
 def replaceSlicePart(segmentation, segmentID, inputVolume, axis, index, thin):
@@ -127,10 +133,6 @@ def replaceSlicePart(segmentation, segmentID, inputVolume, axis, index, thin):
     axis: 0, 1, 2 for i, j, k. A correction is the user's work, so it is not remembered as this module's:
     a new run asks before it replaces the segment.
     """
-    array = segmentArray(segmentation, segmentID, inputVolume)
-    place = [slice(None)] * 3
-    place[2 - axis] = slice(index, index + 1)
-    before = array[tuple(place)].copy()
-    array[tuple(place)] = thin
-    segmentVoxels.writeSegment(segmentation, segmentID, inputVolume, array)
+    before = segmentVoxels.readSlice(segmentation, segmentID, inputVolume, axis, index)
+    segmentVoxels.writeSlice(segmentation, segmentID, inputVolume, axis, index, thin)
     return before

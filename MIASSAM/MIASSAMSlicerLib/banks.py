@@ -43,7 +43,10 @@ def readManifest(path):
 def describeBank(path):
     """Say in a line what a bank is: modality, anatomy, slices, model. Cheap: it only reads the manifest."""
     if not path:
-        return _("Choose a memory bank, or build one from volumes of normal anatomy.")
+        return _(
+            "Without a bank the volume is compared with the patient's own other side and tissue. A bank of normal "
+            "anatomy finds more."
+        )
     manifest = readManifest(path)
     draft = manifest.get("draft", {})
     if not draft:

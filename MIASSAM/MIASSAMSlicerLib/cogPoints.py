@@ -59,7 +59,11 @@ def ensurePoints(inputVolume):
 
 
 def styleDisplay(display):
-    """A point is drawn on its own slice only; points outside a lesion are red."""
+    """A point is drawn on its own slice only; points outside a lesion are red.
+
+    Labels are hidden: across the slices the points lie so close that their labels would cover one another and the
+    lesion. Slice and score are in the table of the panel and in the Markups module.
+    """
     display.SetSelectedColor(1.0, 1.0, 1.0)
     display.SetColor(1.0, 0.2, 0.2)
     display.SetActiveColor(0.4, 1.0, 0.4)
@@ -67,7 +71,7 @@ def styleDisplay(display):
     display.SetGlyphScale(1.6)
     display.SetTextScale(2.6)
     display.SetSliceProjection(False)
-    display.SetPointLabelsVisibility(True)
+    display.SetPointLabelsVisibility(False)
 
 
 def pointLabel(link, score=None, unit=""):

@@ -1,27 +1,41 @@
-"""Corrections by points: a moved, added or removed point decodes its part of its slice again."""
+"""Corrections by points and boxes: what they touch decodes its part of its slice again."""
 
+from dataclasses import dataclass
+
+import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from . import anomalySegments, cogPoints
+from . import anomalySegments, cogPoints, findingsTable
 from .cogPoints import PointLink
+from .errors import ModuleError
 from .undo import Change, UndoStack
 from .volumes import ijkFromWorld, isInsideVolume, worldFromIjk
+
+
+@dataclass(frozen=True)
+class Part:
+    """One anomaly on one slice, as its points prompt it, or a box given by two corners (i, j, k)."""
+
+    sliceIndex: int
+    lesion: int
+    boxIjk: tuple | None = None
 
 
 class PointCorrections(VTKObservationMixin):
     """Watches the points of a result.
 
-    decode(results, sliceIndex, lesion, onPart, onFailure) asks for a part and answers onPart(thin voxels, answer).
+    decode(results, part, onPart, onFailure) asks for a `Part` and answers onPart(thin voxels, answer).
     onMessage(text) tells the user; onChanged() says that something was done or undone.
     """
 
-    def __init__(self, decode, onMessage, onChanged=lambda: None, addsOutsidePoints=lambda: False):
+    def __init__(self, decode, onMessage, onChanged=lambda: None):
         VTKObservationMixin.__init__(self)
         self._decode, self._onMessage, self._onChanged = decode, onMessage, onChanged
-        self._addsOutsidePoints = addsOutsidePoints
         self.results = None
+        self.placesOutside = False
         self.undoStack = UndoStack()
         self._known = {}
         self._isWriting = False
@@ -32,7 +46,7 @@ class PointCorrections(VTKObservationMixin):
         """Watch the points of these results, or of none."""
         self.removeObservers()
         self.undoStack.clear()
-        self._busy, self._again = set(), set()
+        self._busy, self._again, self.placesOutside = set(), set(), False
         self.results = results if results is not None and results.isComplete else None
         if self.results is None:
             return
@@ -61,6 +75,35 @@ class PointCorrections(VTKObservationMixin):
         self._onChanged()
         return True
 
+    def correctByBox(self, cornersIjk):
+        """Outline what is in a box on a slice: two corners (i, j, k), both on that slice."""
+        corners, axis = np.asarray(cornersIjk, float), self.results.sliceAxis
+        center = corners.mean(0)
+        if not isInsideVolume(self.results.inputVolume, center):
+            self._refuseOutside(_("The box is outside the volume '{name}'. Draw it inside the image."))
+            return
+        sliceIndex = int(round(center[axis]))
+        lesion = self._lesionInBox(sliceIndex, corners) or self._newLesion()
+        self._correct(Part(sliceIndex, lesion, tuple(map(tuple, corners.tolist()))), dict(self._known))
+
+    def resetSlice(self, sliceIndex):
+        """Bring back the points and outlines that a slice had before its corrections; return whether it had any."""
+        touched = self.undoStack.before(sliceIndex)
+        if self.results is None or not touched.parts:
+            return False
+        now, points = dict(self._known), touched.points
+        parts = tuple(
+            (segmentID, axis, index, self._replace(segmentID, axis, index, before))
+            for segmentID, axis, index, before in touched.parts
+        )
+        kept = [state for state in now.values() if state.link.sliceIndex != sliceIndex]
+        back = [state for state in points.values() if state.link.sliceIndex == sliceIndex]
+        with _Writing(self):
+            cogPoints.restore(self.results.points, dict(enumerate([*kept, *back])))
+        self.undoStack.push(Change(now, parts))
+        self._onChanged()
+        return True
+
     def _onPointsReleased(self, _caller=None, _event=None):
         if self._isWriting or self.results is None or slicer.mrmlScene.IsBatchProcessing():
             return
@@ -68,7 +111,7 @@ class PointCorrections(VTKObservationMixin):
         with _Writing(self):
             touched = self._acceptPoints(before)
         for part in sorted(touched):
-            self._correct(part, before)
+            self._correct(Part(*part), before)
 
     def _onBatchEnd(self, _caller=None, _event=None):
         """A run or a scene event has written the points: that was no correction."""
@@ -108,30 +151,47 @@ class PointCorrections(VTKObservationMixin):
     def _refuse(self, index, old):
         points = self.results.points
         if old is None:
-            points.RemoveNthControlPoint(index)
+            pointID = points.GetNthControlPointID(index)
+            qt.QTimer.singleShot(0, lambda: self._removePoint(points, pointID))  # the view still works with it
         else:
             points.SetNthControlPointPositionWorld(index, *old.position)
-        self._onMessage(
-            _("The point is outside the volume '{name}' and was put back. Place it inside the image.").format(
-                name=self.results.inputVolume.GetName()
-            )
-        )
+        self._refuseOutside(_("The point is outside the volume '{name}' and was put back. Place it inside the image."))
+
+    def _removePoint(self, points, pointID):
+        index = points.GetControlPointIndexByID(pointID)
+        if self.results is not None and self.results.points is points and index >= 0:
+            with _Writing(self):
+                points.RemoveNthControlPoint(index)
+
+    def _refuseOutside(self, text):
+        self._onMessage(text.format(name=self.results.inputVolume.GetName()))
 
     def _linkNewPoint(self, ijk):
         sliceIndex = int(round(ijk[self.results.sliceAxis]))
         lesion = cogPoints.nearestLesion(self.results.points, self.results.inputVolume, sliceIndex, ijk)
-        own = anomalySegments.ownSegments(self.results.segmentation)
         if lesion is None:  # a slice without points: the part joins the first lesion
-            lesion = min(own, default=1)
-        return PointLink(sliceIndex, lesion, not self._addsOutsidePoints())
+            lesion = min(anomalySegments.ownSegments(self.results.segmentation), default=1)
+        isInside, self.placesOutside = not self.placesOutside, False
+        return PointLink(sliceIndex, lesion, isInside)
+
+    def _lesionInBox(self, sliceIndex, corners):
+        """Return the lesion that has a point in the box, None where there is none."""
+        low, high = corners.min(0) - 0.5, corners.max(0) + 0.5
+        for state in self._known.values():
+            ijk = ijkFromWorld(self.results.inputVolume, state.position)
+            if state.link.sliceIndex == sliceIndex and (ijk >= low).all() and (ijk <= high).all():
+                return state.link.lesion
+        return None
+
+    def _newLesion(self):
+        return max(anomalySegments.ownSegments(self.results.segmentation), default=0) + 1
 
     def _correct(self, part, before):
         if part in self._busy:
             self._again.add(part)
             return
-        sliceIndex, lesion = part
-        _ijk, labels = cogPoints.promptsOf(self.results.points, self.results.inputVolume, sliceIndex, lesion)
-        if 1 not in labels:
+        _ijk, labels = cogPoints.promptsOf(self.results.points, self.results.inputVolume, part.sliceIndex, part.lesion)
+        if part.boxIjk is None and 1 not in labels:
             self._write(part, None, before)
             return
         self._busy.add(part)
@@ -140,20 +200,37 @@ class PointCorrections(VTKObservationMixin):
 
         def onPart(thin, answer):
             if self.results is results:
-                self._finish(part, before, thin)
+                self._finish(part, before, thin, answer)
 
         def onFailure(error):
             if self.results is results:
                 self._fail(part, before, error)
 
-        self._decode(results, sliceIndex, lesion, onPart, onFailure)
+        try:
+            self._decode(results, part, onPart, onFailure)
+        except ModuleError as error:  # the child cannot be started
+            onFailure(error)
 
-    def _finish(self, part, before, thin):
+    def _finish(self, part, before, thin, answer):
         self._busy.discard(part)
+        if part.boxIjk is not None:
+            self._markBox(part, answer)
         self._write(part, thin, before)
         if part in self._again:
             self._again.discard(part)
             self._correct(part, cogPoints.snapshot(self.results.points))
+
+    def _markBox(self, part, answer):
+        """Put one point where the center of what the box outlined is, so that it can be corrected further."""
+        link = PointLink(part.sliceIndex, part.lesion)
+        points = self.results.points
+        position = tuple(worldFromIjk(self.results.inputVolume, answer["cog_ijk"]))
+        with _Writing(self):
+            for index in reversed(range(points.GetNumberOfControlPoints())):
+                known = cogPoints.linkOf(points, index)
+                if known is not None and (known.sliceIndex, known.lesion) == (part.sliceIndex, part.lesion):
+                    points.RemoveNthControlPoint(index)
+            cogPoints.addPoint(points, cogPoints.PointState(position, cogPoints.pointLabel(link), link))
 
     def _fail(self, part, before, error):
         self._busy.discard(part)
@@ -165,22 +242,23 @@ class PointCorrections(VTKObservationMixin):
 
     def _write(self, part, thin, before):
         """Put a decoded part, or nothing, into the lesion's segment on its slice."""
-        sliceIndex, lesion = part
         own = anomalySegments.ownSegments(self.results.segmentation)
-        if lesion not in own and thin is None:
+        if part.lesion not in own and thin is None:
             self._onChanged()
             return
-        segmentID = own.get(lesion) or anomalySegments.addLesionSegment(self.results.segmentation, lesion)
+        segmentID = own.get(part.lesion) or anomalySegments.addLesionSegment(self.results.segmentation, part.lesion)
         axis = self.results.sliceAxis
-        old = self._replace(segmentID, axis, sliceIndex, 0 if thin is None else thin)
-        self.undoStack.push(Change(before, ((segmentID, axis, sliceIndex, old),)))
+        old = self._replace(segmentID, axis, part.sliceIndex, 0 if thin is None else thin)
+        self.undoStack.push(Change(before, ((segmentID, axis, part.sliceIndex, old),)))
         self._onChanged()
 
     def _replace(self, segmentID, axis, sliceIndex, thin):
         results = self.results
-        return anomalySegments.replaceSlicePart(
+        before = anomalySegments.replaceSlicePart(
             results.segmentation, segmentID, results.inputVolume, axis, sliceIndex, thin
         )
+        findingsTable.updateSegment(results, segmentID)
+        return before
 
 
 class _Writing:

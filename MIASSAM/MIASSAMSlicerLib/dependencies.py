@@ -4,7 +4,6 @@ Nothing here imports torch, faiss or segment_anything: that happens in the child
 """
 
 import importlib.metadata
-import importlib.util
 import logging
 import shutil
 import subprocess
@@ -14,53 +13,58 @@ from pathlib import Path
 
 import slicer
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from slicer.i18n import tr as _
 
 from .errors import MissingPackagesError
 
 REQUIREMENTS_FILE = Path(__file__).resolve().parent.parent / "Resources" / "requirements.txt"
-TORCH_REQUIREMENT = ">=2.2"
-FAISS_CPU = "faiss-cpu>=1.9"
-FAISS_GPU = "faiss-gpu-cu12>=1.9"
+TORCH_REQUIREMENT = ">=2.3"
+"""The first PyTorch that works with numpy 2, which Slicer brings."""
 _PROTECTED = ("numpy", "SimpleITK", "scipy")
 """Packages that Slicer brings; an install must not replace them."""
-_ABOUT_MB = {"torch": 900, "faiss-cpu": 12, "faiss-gpu-cu12": 60, "segment-anything": 1, "platformdirs": 1}
+_OTHER_BUILDS = {"faiss-cpu": ("faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")}
+_TORCH_MB = {"nvidia": 3000, "darwin": 80, "other": 250}
+"""What PyTorch downloads, about: with an NVIDIA GPU its CUDA libraries come along."""
+_OTHERS_MB = 30
 
 
 def missingPackages():
     """Return the requirements that are not met, as text; without importing any of them."""
-    missing = [] if _isInstalled("torch") and _isInstalled("torchvision") else ["torch"]
-    missing += [str(each) for each in _fileRequirements() if not _isMet(each)]
-    if importlib.util.find_spec("faiss") is None:
-        missing.append(faissRequirement())
-    return missing
+    missing = [] if torchIsMet() else ["torch"]
+    return missing + [str(each) for each in _fileRequirements() if not _isMet(each)]
 
 
-def faissRequirement():
-    """Return the faiss that fits this computer."""
-    return FAISS_GPU if sys.platform.startswith("linux") and hasNvidiaGpu() else FAISS_CPU
+def torchIsMet():
+    """Tell whether PyTorch and torchvision are there, and PyTorch is not too old."""
+    return (
+        _isInstalled("torch")
+        and _isInstalled("torchvision")
+        and SpecifierSet(TORCH_REQUIREMENT).contains(importlib.metadata.version("torch"), prereleases=True)
+    )
 
 
-def hasNvidiaGpu():
-    """Tell whether the NVIDIA driver lists a GPU."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return False
-    try:
-        listed = subprocess.run([tool, "-L"], capture_output=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return listed.returncode == 0 and b"GPU 0" in listed.stdout
+def installedVersions():
+    """Return name -> version, or "" where it is missing, of everything this module needs."""
+    names = ["torch", "torchvision", *(each.name for each in _fileRequirements()), *_PROTECTED]
+    return {name: importlib.metadata.version(name) if _isInstalled(name) else "" for name in names}
+
+
+def downloadMB(missing):
+    """Return how much an install downloads, in MB; sizes are those of 2026."""
+    hasNvidia = shutil.which("nvidia-smi") is not None and sys.platform != "darwin"
+    system = "nvidia" if hasNvidia else "darwin" if sys.platform == "darwin" else "other"
+    isMore = any(each != "torch" for each in missing)
+    return _TORCH_MB[system] * ("torch" in missing) + _OTHERS_MB * isMore
 
 
 def question(missing):
     """Return the text of the one question that is asked before installing."""
-    names = ", ".join(missing)
-    size = sum(_ABOUT_MB.get(Requirement(each).name, 10) for each in missing)
     return _(
-        "MIASSAM needs these Python packages: {names} (about {size} MB to download). They are installed into "
-        "Slicer's Python; numpy and SimpleITK stay as they are. Install now?"
-    ).format(names=names, size=size)
+        "MIASSAM needs these Python packages: {names} (about {size} MB to download; twice that on disk). They are "
+        "installed into Slicer's Python; numpy and SimpleITK stay as they are. While PyTorch is installed the window "
+        "does not answer for some minutes; the Python console shows how far it is. Install now?"
+    ).format(names=", ".join(missing), size=downloadMB(missing))
 
 
 def ensurePackages(confirm, say=logging.info):
@@ -87,7 +91,7 @@ def ensurePackages(confirm, say=logging.info):
             ).format(names=", ".join(missing))
         )
     if "torch" in missing:
-        say(_("Installing PyTorch..."))
+        say(_("Installing PyTorch (about {size} MB)...").format(size=downloadMB(["torch"])))
         _installTorch()
     _installOthers([each for each in missing if each != "torch"], say)
     importlib.invalidate_caches()
@@ -95,6 +99,13 @@ def ensurePackages(confirm, say=logging.info):
 
 
 def _installTorch():
+    if _isInstalled("torch") and not torchIsMet():
+        raise MissingPackagesError(
+            _(
+                "PyTorch {version} is installed, and PyTorch {wanted} with torchvision is needed. Open the module "
+                "'PyTorch Util', uninstall PyTorch, restart Slicer and try again."
+            ).format(version=importlib.metadata.version("torch"), wanted=TORCH_REQUIREMENT)
+        )
     try:
         import PyTorchUtils
     except ModuleNotFoundError as error:
@@ -115,28 +126,32 @@ def _installTorch():
 
 
 def _installOthers(requirements, say):
-    for requirement in requirements:
-        say(_("Installing {name}...").format(name=requirement))
-        try:
-            _install(requirement)
-        except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
-            if requirement != FAISS_GPU:
-                raise MissingPackagesError(failureText(requirement, error)) from error
-            say(_("{name} could not be installed; taking {other} instead.").format(name=FAISS_GPU, other=FAISS_CPU))
-            _installOthers([FAISS_CPU], say)
+    if not requirements:
+        return
+    names = ", ".join(requirements)
+    say(_("Installing {name}...").format(name=names))
+    try:
+        _install(requirements)
+    except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
+        raise MissingPackagesError(failureText(names, error)) from error
 
 
-def _install(requirement):
-    """Install one package, with Slicer 5.12's function where it is there, else with that of 5.10."""
+def _install(requirements):
+    """Install packages, with Slicer 5.12's function where it is there, else with that of 5.10."""
     constraints = _constraintsFile()
     try:
         packaging = _slicerPackaging()
         if packaging is not None:
             packaging.pip_ensure(
-                requirement, constraints=constraints, prompt_install=False, requester="MIASSAM", skip_in_testing=False
+                requirements,
+                constraints=constraints,
+                prompt_install=False,
+                requester="MIASSAM",
+                skip_in_testing=False,
+                show_progress=False,  # with it, Slicer would open an error box of its own before ours
             )
         else:
-            slicer.util.pip_install(["--constraint", str(constraints), requirement])
+            slicer.util.pip_install(["--constraint", str(constraints), *requirements])
     finally:
         constraints.unlink(missing_ok=True)
 
@@ -180,6 +195,8 @@ def _isInstalled(name):
 
 def _isMet(requirement):
     if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    if any(_isInstalled(name) for name in _OTHER_BUILDS.get(requirement.name, ())):
         return True
     return _isInstalled(requirement.name) and requirement.specifier.contains(
         importlib.metadata.version(requirement.name), prereleases=True

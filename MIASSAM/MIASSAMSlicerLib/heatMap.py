@@ -123,8 +123,9 @@ def showLegend(heat):
         unit = heat.GetAttribute("MIASSAM.Unit") or ""
         legend.SetTitleText(legendTitle(unit))
         legend.SetLabelFormat("%.1f" if unit == CALIBRATED_UNIT else "%.3g")
-        legend.SetSize(0.09, 0.4)
-        legend.SetPosition(0.98, 0.5)
+        legend.SetSize(0.06, 0.3)
+        legend.SetPosition(0.99, 0.02)
+        legend.SetNumberOfLabels(3)
         for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
             text.SetFontFamilyToArial()
             text.SetShadow(True)

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from . import runs
 from .errors import ModuleError, RunCancelled
+from .runs import Target
 from .steps import runInTurns
 from .workerProcess import ProcessWorker
 
@@ -52,15 +53,15 @@ class Jobs:
         self._startAnew()
         self._takeSteps(steps, lambda arguments: self._ask(verb, arguments, onResult, onFailure), onFailure)
 
-    def segment(self, volumeNode, run, editedSegments, onResults, onFailure):
+    def segment(self, target, run, editedSegments, onResults, onFailure):
         """Segment a volume and write the results into the scene."""
-        runs.checkRun(volumeNode, run, editedSegments)
+        runs.checkRun(target.volume, run, editedSegments)
         self._startAnew()
-        key = runs.volumeKey(volumeNode)
+        key = target.key
 
         def write(answer):
-            steps = runs.applySteps(volumeNode, run, self.worker.session, answer, editedSegments)
-            self._takeSteps(steps, onResults, onFailure, lambda: volumeNode.GetScene() is None)
+            steps = runs.applySteps(target, run, self.worker.session, answer, editedSegments)
+            self._takeSteps(steps, onResults, onFailure, lambda: target.volume.GetScene() is None)
 
         def ask():
             self._ask("segment", run.arguments(key), write, onFailure)
@@ -69,43 +70,62 @@ class Jobs:
             ask()
         else:
             self._takeSteps(
-                runs.openVolumeSteps(self.worker.session, volumeNode),
-                lambda arguments: self._ask("open_volume", arguments, self._opened(arguments, ask), onFailure),
+                runs.openVolumeSteps(self.worker.session, target),
+                lambda arguments: self._ask("open_volume", arguments, self._opened(target, arguments, ask), onFailure),
                 onFailure,
             )
 
-    def redecode(self, results, sliceIndex, lesion, onPart, onFailure):
-        """Decode one part again; the volume is sent first where the worker does not have it."""
+    def redecode(self, results, part, onPart, onFailure):
+        """Decode one part again; the volume is sent first where the worker does not have it.
+
+        part: a `corrections.Part`.
+        """
+        target = Target.ofResults(results)
 
         def take(answer):
             onPart(self.worker.session.takeArray(answer["mask"]), answer)
 
         def ask():
-            self.worker.ask(
-                "redecode", runs.redecodeArguments(results, sliceIndex, lesion), take, onFailure, onLog=self._onLog
-            )
+            arguments = runs.redecodeArguments(results, part.sliceIndex, part.lesion, part.boxIjk)
+            self.worker.ask("redecode", arguments, take, onFailure, onLog=self._onLog)
 
         def send(arguments):
-            self.worker.ask("open_volume", arguments, self._opened(arguments, ask), onFailure)
+            self.worker.ask("open_volume", arguments, self._opened(target, arguments, ask), onFailure)
 
-        if self._isOpen(runs.volumeKey(results.inputVolume)):
+        if self._isOpen(target.key):
             ask()
         else:
-            steps = runs.openVolumeSteps(self.worker.session, results.inputVolume)
+            steps = runs.openVolumeSteps(self.worker.session, target)
             runInTurns(steps, lambda isFinal: False, send, send, lambda error: onFailure(asModuleError(error)))
+
+    def closeVolume(self, volumeID):
+        """Let the worker forget a volume that has left the scene."""
+        key = self._open.get("keys", {}).pop(volumeID, None)
+        if key is not None and self.worker.isRunning and self._open["session"] is self.worker.session:
+            self.worker.ask("close_volume", {"key": key})
+
+    def closeVolumes(self):
+        """Let the worker forget every volume."""
+        for volumeID in list(self._open.get("keys", {})):
+            self.closeVolume(volumeID)
 
     def _isOpen(self, key):
         session = self.worker.session
         if self._open.get("session") is not session:
-            self._open = {"session": session, "keys": set()}
-        return key in self._open["keys"]
+            self._open = {"session": session, "keys": {}}
+        return key in self._open["keys"].values()
 
-    def _opened(self, arguments, then):
-        session, keys = self.worker.session, self._open["keys"]
+    def _opened(self, target, arguments, then):
+        session, volumeID = self.worker.session, target.volume.GetID()
 
-        def opened(_answer):
-            (Path(session.folder) / arguments["array"]).unlink(missing_ok=True)
-            keys.add(arguments["key"])
+        def opened(answer):
+            for name in ("array", "region"):
+                if name in arguments:
+                    (Path(session.folder) / arguments[name]).unlink(missing_ok=True)
+            self.closeVolume(volumeID)  # what it was before it was edited
+            self._open["keys"][volumeID] = arguments["key"]
+            if "region" in arguments and not answer.get("region"):
+                self._onLog(_("This library does not know regions yet: the whole volume is searched."))
             then()
 
         return opened

@@ -7,10 +7,10 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from . import anomalySegments, runs
 from .errors import ModuleError
-from .exclusionMasks import excludedVoxels
+from .masks import Region, markedVoxels
 from .parameters import MIASSAMParameterNode
 from .resultNodes import Results
-from .runs import Run
+from .runs import Run, Target
 from .steps import runAll
 from .volumes import checkVolume, ijkToWorld, voxels
 from .workerBlocking import BlockingWorker
@@ -46,27 +46,34 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         preset="",
         modality="",
         changes="",
+        region=None,
+        regionSegment="",
+        segmentation=None,
         progress=None,
         log=None,
         **options,
     ):
-        """Segment a volume and return its `Results` (segmentation, heat, points nodes).
+        """Segment a volume and return its `Results` (segmentation, heat, points, table nodes).
 
-        bank: folder of a memory bank. options: prompt, mask, all_slices, sensitivity, slices.
+        bank: folder of a memory bank, "" for none. region: segmentation or label map that bounds the search,
+        regionSegment: one segment of it. segmentation: where the segments go; None makes a node.
+        options: prompt, mask, all_slices, sensitivity, slices.
         changes: to the preset's numbers, such as "contrast=flair,axis_sigma_mm=5".
         editedSegments: "refuse" raises when the user edited a segment of an earlier run, "keep" keeps it
         beside the new ones, "replace" replaces it.
         progress(stage, done, total) may raise RunCancelled to stop; log(text) takes notices.
         """
-        run = Run(str(bank), modelArgument(model, device, checkpoint), options, preset, modality, changes)
+        wanted = modelArgument(model, device, checkpoint)
+        run = Run(str(bank or ""), wanted, options, preset, modality, changes, regionSegment)
         runs.checkRun(inputVolume, run, editedSegments)
-        key = self._open(inputVolume)
+        target = Target(inputVolume, Region(region, regionSegment) if region is not None else None, segmentation)
+        key = self._open(target, log)
         answer = self.worker.call("segment", run.arguments(key), progress, log)
-        return runs.applySegmentation(inputVolume, run, self.worker.session, answer, editedSegments)
+        return runs.applySegmentation(target, run, self.worker.session, answer, editedSegments)
 
     def redecodeSlice(self, results, sliceIndex, lesion=1, progress=None):
         """Decode one part of one slice again from its points; only that part of its segment changes."""
-        self._open(results.inputVolume)
+        self._open(Target.ofResults(results))
         answer = self.worker.call("redecode", runs.redecodeArguments(results, sliceIndex, lesion), progress)
         thin = self.worker.session.takeArray(answer["mask"])
         own = anomalySegments.ownSegments(results.segmentation)
@@ -106,22 +113,25 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         """Return the results of an input volume, also after a scene was loaded."""
         return Results.of(inputVolume)
 
-    def _open(self, volumeNode):
+    def _open(self, target, log=None):
         """Send a volume to the worker unless it has it already."""
-        session = self.worker.session
+        session, volumeID = self.worker.session, target.volume.GetID()
         if self._openKeys.get("session") is not session:
             self._openKeys = {"session": session}
-        key = runs.volumeKey(volumeNode)
-        if self._openKeys.get(volumeNode.GetID()) != key:
-            old = self._openKeys.get(volumeNode.GetID())
+        key = target.key
+        if self._openKeys.get(volumeID) != key:
+            old = self._openKeys.get(volumeID)
             if old:
                 self.worker.call("close_volume", {"key": old})
-            arguments = runAll(runs.openVolumeSteps(session, volumeNode))
+            arguments = runAll(runs.openVolumeSteps(session, target))
             try:
-                self.worker.call("open_volume", arguments)
+                answer = self.worker.call("open_volume", arguments)
             finally:
-                (session.folder / arguments["array"]).unlink(missing_ok=True)
-            self._openKeys[volumeNode.GetID()] = key
+                for name in ("array", "region"):
+                    (session.folder / arguments.get(name, "none")).unlink(missing_ok=True)
+            if target.region is not None and not answer.get("region") and log is not None:
+                log(_("This library does not know regions yet: the whole volume is searched."))
+            self._openKeys[volumeID] = key
         return key
 
 
@@ -151,7 +161,7 @@ def _normalVolumeSteps(session, number, volumeNode, maskNode):
     data = {"name": volumeNode.GetName(), "ijk_to_ras": ijkToWorld(volumeNode).tolist()}
     data["array"] = yield from session.saveArraySteps(f"normal{number}", voxels(volumeNode))
     if maskNode is not None:
-        marked = excludedVoxels(maskNode, volumeNode)
+        marked = markedVoxels(maskNode, volumeNode)
         yield
         data["exclude_mask"] = yield from session.saveArraySteps(f"excludeMask{number}", marked)
     return data

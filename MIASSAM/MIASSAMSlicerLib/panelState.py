@@ -16,9 +16,11 @@ class PanelState:
 
     def __init__(self, ui):
         self.ui = ui
-        self._lastMissing = ""
+        self._lastMissing, self._shownBank = "", None
         self.ui.progressBar.setVisible(False)
-        self.ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        header = self.ui.resultsTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(2, qt.QHeaderView.ResizeToContents)  # its unit may be long
         for sample in SAMPLES:
             self.ui.sampleComboBox.addItem(sampleTitle(sample))
 
@@ -38,6 +40,10 @@ class PanelState:
             self.ui.downloadModelButton,
             self.ui.installButton,
             self.ui.removeModelsButton,
+            self.ui.regionSelector,
+            self.ui.regionSegmentComboBox,
+            self.ui.outputSelector,
+            self.ui.severalButton,
         ):
             widget.enabled = not isBusy
         if not isBusy:
@@ -70,8 +76,6 @@ class PanelState:
     def _missing(parameters):
         if parameters is None or parameters.inputVolume is None:
             return _("Load a volume and choose it as input.")
-        if not parameters.bankPath:
-            return _("Choose a memory bank.")
         if parameters.model is ModelChoice.CheckpointFile and not parameters.checkpointPath:
             return _("Choose a checkpoint file.")
         return ""
@@ -85,15 +89,39 @@ class PanelState:
             parameters.model in (ModelChoice.VitB, ModelChoice.VitL, ModelChoice.VitH)
         )
 
+    def showBank(self, chosen):
+        """Select the chosen bank; the folder is looked through only when the choice has changed."""
+        if chosen != self._shownBank:
+            self.showBanks(chosen)
+
+    def showRegion(self, region):
+        """Show which node bounds the search, and list its segments where it has more than one."""
+        node = region.node if region is not None else None
+        if self.ui.regionSelector.currentNode() is not node:
+            self.ui.regionSelector.setCurrentNode(node)
+        isSegmentation = node is not None and node.IsA("vtkMRMLSegmentationNode")
+        segmentIDs = list(node.GetSegmentation().GetSegmentIDs()) if isSegmentation else []
+        combo = self.ui.regionSegmentComboBox
+        combo.setVisible(len(segmentIDs) > 1)
+        wasBlocked = combo.blockSignals(True)
+        combo.clear()
+        combo.addItem(_("All segments"), "")
+        for segmentID in segmentIDs:
+            combo.addItem(node.GetSegmentation().GetSegment(segmentID).GetName(), segmentID)
+        chosen = region.segmentID if region is not None else ""
+        combo.currentIndex = segmentIDs.index(chosen) + 1 if chosen in segmentIDs else 0
+        combo.blockSignals(wasBlocked)
+
     def showBanks(self, chosen):
         """List the user's banks, with the chosen one selected wherever it is."""
         paths = [str(path) for path in banks.listBanks()]
         if chosen and chosen not in paths:
             paths.append(chosen)
         combo = self.ui.bankComboBox
+        self._shownBank = chosen
         wasBlocked = combo.blockSignals(True)
         combo.clear()
-        combo.addItem(_("Choose a memory bank"), "")
+        combo.addItem(_("None (the patient's own other side)"), "")
         for path in paths:
             combo.addItem(path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".bank"), path)
         combo.currentIndex = paths.index(chosen) + 1 if chosen else 0
@@ -104,9 +132,24 @@ class PanelState:
         """Show what was found, or that there is nothing yet."""
         hasResults = results is not None and results.isComplete
         self.ui.summaryLabel.text = runs.summaryOf(results.record) if hasResults else _("No results yet.")
-        for widget in (self.ui.addPointButton, self.ui.addOutsideCheckBox, self.ui.opacitySlider):
+        for widget in (
+            self.ui.addInsideButton,
+            self.ui.addOutsideButton,
+            self.ui.boxButton,
+            self.ui.resetSliceButton,
+            self.ui.previousButton,
+            self.ui.nextButton,
+            self.ui.saveTableButton,
+            self.ui.show3DButton,
+            self.ui.opacitySlider,
+            self.ui.editButton,
+        ):
             widget.enabled = hasResults
-        self.ui.editButton.enabled = hasResults
+        self.ui.show3DButton.setSegmentationNode(results.segmentation if hasResults else None)
+        self.showCorrections(canUndo)
+
+    def showCorrections(self, canUndo):
+        """Show whether there is a correction to take back."""
         self.ui.undoButton.enabled = canUndo
 
 

@@ -3,9 +3,11 @@
 import enum
 from typing import Annotated
 
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from .masks import Region
 
 
 class ModelChoice(enum.Enum):
@@ -81,12 +83,13 @@ class MIASSAMParameterNode:
     """
     inputVolume - the volume to segment, as loaded.
     model, checkpointPath, device - what encodes and decodes, and where.
-    bankPath - folder of the memory bank of normal anatomy.
+    bankPath - folder of the memory bank of normal anatomy; "" compares the volume with itself.
     heatOpacity - how much of the heat map is blended over the image.
     mask, prompt - which mask and which prompt; can be changed after a run without encoding again.
     sensitivity - share of normal volumes that may get any mark (calibrated banks).
     allSlices - segment every slice, as the paper does, even where nothing is unusual.
-    addOutsidePoints - a point that is added says "not this" instead of "this".
+    outputSegmentation - where the segments go; none makes a segmentation for this volume.
+    regionSegment - the segment that bounds the search, of the segmentation chosen as region.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -99,7 +102,25 @@ class MIASSAMParameterNode:
     prompt: PromptChoice = PromptChoice.Preset
     sensitivity: Annotated[float, WithinRange(0.001, 0.5)] = 0.05
     allSlices: bool = False
-    addOutsidePoints: bool = False
+    outputSegmentation: vtkMRMLSegmentationNode
+    regionSegment: str = ""
+
+
+REGION_ROLE = "region"
+"""Reference of the parameter node to the region, which may be of either of two classes."""
+
+
+def regionOf(parameters):
+    """Return the region that bounds the search, None where the whole volume is searched."""
+    node = parameters.parameterNode.GetNodeReference(REGION_ROLE)
+    return Region(node, parameters.regionSegment) if node is not None else None
+
+
+def setRegionNode(parameters, node):
+    """Choose a segmentation or label map as region, or None; its segments are chosen anew."""
+    if parameters.parameterNode.GetNodeReference(REGION_ROLE) is not node:
+        parameters.regionSegment = ""
+        parameters.parameterNode.SetNodeReferenceID(REGION_ROLE, node.GetID() if node is not None else None)
 
 
 def modelOf(parameters):

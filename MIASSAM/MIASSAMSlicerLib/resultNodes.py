@@ -7,11 +7,13 @@ import slicer
 RESULT_ATTRIBUTE = "MIASSAM.Result"
 RECORD_ATTRIBUTE = "MIASSAM.Record"
 INPUT_ROLE = "MIASSAM.Input"
-HEAT, SEGMENTATION, POINTS = "heat", "segmentation", "points"
+REGION_ROLE = "MIASSAM.Region"
+HEAT, SEGMENTATION, POINTS, TABLE = "heat", "segmentation", "points", "table"
 NODE_CLASSES = {
     HEAT: "vtkMRMLScalarVolumeNode",
     SEGMENTATION: "vtkMRMLSegmentationNode",
     POINTS: "vtkMRMLMarkupsFiducialNode",
+    TABLE: "vtkMRMLTableNode",
 }
 
 
@@ -33,16 +35,27 @@ def ensureResultNode(inputVolume, kind, name):
     return node
 
 
+def claimSegmentation(inputVolume, chosen):
+    """Make a segmentation that the user has chosen the one of this input; the earlier one stays, as the user's own."""
+    earlier = findResultNode(inputVolume, SEGMENTATION)
+    if earlier is not None and earlier is not chosen:
+        earlier.RemoveAttribute(RESULT_ATTRIBUTE)
+    chosen.SetAttribute(RESULT_ATTRIBUTE, SEGMENTATION)
+    chosen.SetNodeReferenceID(INPUT_ROLE, inputVolume.GetID())
+
+
 def followTransform(node, inputVolume):
     """Put a result under the input's own transform."""
     node.SetAndObserveTransformNodeID(inputVolume.GetTransformNodeID())
 
 
 class Results:
-    """The three nodes of one input volume and the record of the run that made them."""
+    """The nodes of one input volume and the record of the run that made them."""
 
-    def __init__(self, inputVolume, segmentation=None, heat=None, points=None):
+    def __init__(self, inputVolume, segmentation=None, heat=None, points=None, table=None):
         self.inputVolume, self.segmentation, self.heat, self.points = inputVolume, segmentation, heat, points
+        self.table = table
+        self._recordText, self._record = "", {}
 
     @classmethod
     def of(cls, inputVolume):
@@ -52,12 +65,15 @@ class Results:
         nodes = {kind: findResultNode(inputVolume, kind) for kind in NODE_CLASSES}
         if nodes[SEGMENTATION] is None:
             return None
-        return cls(inputVolume, nodes[SEGMENTATION], nodes[HEAT], nodes[POINTS])
+        return cls(inputVolume, nodes[SEGMENTATION], nodes[HEAT], nodes[POINTS], nodes[TABLE])
 
     @property
     def record(self):
-        """What the run was made with and found: a dictionary."""
-        return json.loads(self.segmentation.GetAttribute(RECORD_ATTRIBUTE) or "{}")
+        """What the run was made with and found: a dictionary, not to be changed; it is read once."""
+        text = self.segmentation.GetAttribute(RECORD_ATTRIBUTE) or "{}"
+        if text != self._recordText:
+            self._recordText, self._record = text, json.loads(text)
+        return self._record
 
     @record.setter
     def record(self, data):

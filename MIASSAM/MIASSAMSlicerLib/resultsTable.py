@@ -16,7 +16,21 @@ class ResultsTable:
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(22)
         table.horizontalHeader().setStretchLastSection(True)
-        table.connect("cellClicked(int,int)", self._onCellClicked)
+        table.connect("cellClicked(int,int)", self._choose)
+        table.connect("currentCellChanged(int,int,int,int)", self._onCurrentChanged)
+
+    def step(self, by):
+        """Choose the next finding, or with -1 the previous one; go round at the ends."""
+        if self._rows:
+            current = int(self._table.currentRow())
+            first = 0 if by > 0 else len(self._rows) - 1
+            self._table.setCurrentCell((current + by) % len(self._rows) if current >= 0 else first, 0)
+
+    @property
+    def currentSlice(self):
+        """Slice of the chosen finding; None where none is chosen."""
+        row = int(self._table.currentRow())
+        return self._rows[row][0]["index"] if 0 <= row < len(self._rows) else None
 
     def show(self, record):
         """Show the findings of a record, ranked by score; none for an empty record."""
@@ -25,6 +39,7 @@ class ResultsTable:
             key=lambda row: -(row[1]["score"] or 0.0),
         )
         self._showHeads(record.get("heat_unit", ""))
+        self._table.setCurrentCell(-1, -1)
         self._table.setRowCount(len(self._rows))
         for number, (each, finding) in enumerate(self._rows):
             texts = str(each["index"]), str(finding["lesion"]), scoreText(finding["score"] or 0.0)
@@ -40,7 +55,12 @@ class ResultsTable:
             _("Highest value of the heat map in this part: {unit}").format(unit=unitInWords(unit))
         )
 
-    def _onCellClicked(self, row, _column):
+    def _onCurrentChanged(self, row, _column, previousRow, _previousColumn):
+        """The arrow keys; a click on the row that is chosen already comes as a click only."""
+        if row != previousRow:
+            self._choose(row)
+
+    def _choose(self, row):
         if 0 <= row < len(self._rows):
             each, finding = self._rows[row]
             self._onChosen(each["index"], finding)

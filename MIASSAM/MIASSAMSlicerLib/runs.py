@@ -7,9 +7,10 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from . import anomalySegments, cogPoints, heatMap, hierarchy
+from . import anomalySegments, cogPoints, findingsTable, heatMap, hierarchy
 from .errors import ModuleError
-from .resultNodes import Results
+from .masks import Region
+from .resultNodes import REGION_ROLE, Results
 from .steps import FINAL, runAll
 from .volumes import checkVolume, ijkToWorld, modalityOf, volumeKey, voxels
 
@@ -21,8 +22,10 @@ MASK_INDEXES = ("1", "2", "3")
 class Run:
     """How a volume is segmented.
 
-    model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in for
-    those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
+    bankPath: folder of a memory bank; "" compares the volume with the patient's own other side and tissue.
+    model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in
+    for those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
+    regionSegment: the segment that bounds the search, where the results refer to a region.
     """
 
     bankPath: str
@@ -31,6 +34,7 @@ class Run:
     preset: str = ""
     modality: str = ""
     changes: str = ""
+    regionSegment: str = ""
 
     def arguments(self, key):
         """Return the worker's arguments for this run on an open volume."""
@@ -39,24 +43,49 @@ class Run:
         return {**arguments, **{name: value for name, value in chosen.items() if value}}
 
     def check(self):
-        if not self.bankPath:
-            raise ModuleError(_("No memory bank is selected. Choose a bank, or build one from normal volumes."))
-        if not (Path(self.bankPath) / "manifest.json").is_file():
+        if self.bankPath and not (Path(self.bankPath) / "manifest.json").is_file():
             raise ModuleError(
                 _("'{path}' is no memory bank. Choose a folder whose name ends in .bank.").format(path=self.bankPath)
             )
 
 
-def openVolumeSteps(session, volumeNode):
-    """Put a volume into the exchange folder, in steps; return the worker's arguments for it."""
+@dataclass(frozen=True)
+class Target:
+    """What is segmented: a volume, the region that bounds the search, and where the segments go (None: a new node)."""
+
+    volume: object
+    region: Region | None = None
+    segmentation: object = None
+
+    @classmethod
+    def ofResults(cls, results):
+        """Return what earlier results were made from."""
+        node = results.segmentation.GetNodeReference(REGION_ROLE)
+        region = Region(node, results.record["request"].get("regionSegment", "")) if node is not None else None
+        return cls(results.inputVolume, region, results.segmentation)
+
+    @property
+    def key(self):
+        """Name these voxels, their place and the region; it changes when one of them does."""
+        return volumeKey(self.volume) + (f"-{self.region.key}" if self.region is not None else "")
+
+
+def openVolumeSteps(session, target):
+    """Put a volume and its region into the exchange folder, in steps; return the worker's arguments for them."""
+    volumeNode = target.volume
     arguments = {
-        "key": volumeKey(volumeNode),
+        "key": target.key,
         "name": volumeNode.GetName(),
         "ijk_to_ras": ijkToWorld(volumeNode).tolist(),
         "modality": modalityOf(volumeNode),
     }
+    region = None
+    if target.region is not None:
+        marked = target.region.voxels(volumeNode)
+        yield
+        region = yield from session.saveArraySteps("region", marked)
     name = yield from session.saveArraySteps("volume", voxels(volumeNode))
-    return {**arguments, "array": name}
+    return {**arguments, "array": name, **({"region": region} if region else {})}
 
 
 def checkRun(volumeNode, run, editedSegments="refuse"):
@@ -74,16 +103,17 @@ def checkRun(volumeNode, run, editedSegments="refuse"):
         anomalySegments.refuseEdited(results.segmentation, volumeNode)
 
 
-def applySegmentation(volumeNode, run, session, answer, editedSegments="refuse"):
-    """Write an answer into the scene: segmentation, heat map, points, folder. Return the results."""
-    return runAll(applySteps(volumeNode, run, session, answer, editedSegments))
+def applySegmentation(target, run, session, answer, editedSegments="refuse"):
+    """Write an answer into the scene: segmentation, heat map, points, table, folder. Return the results."""
+    return runAll(applySteps(target, run, session, answer, editedSegments))
 
 
-def applySteps(volumeNode, run, session, answer, editedSegments="refuse"):
+def applySteps(target, run, session, answer, editedSegments="refuse"):
     """Write an answer into the scene in steps; return the results."""
+    volumeNode = target.volume
     heat, labels = session.takeArray(answer["heat"]), np.asarray(session.takeArray(answer["labels"]))
     yield
-    segmentation = anomalySegments.ensureSegmentation(volumeNode)
+    segmentation = anomalySegments.ensureSegmentation(volumeNode, target.segmentation)
     keepEdited = editedSegments != "replace"
     yield from anomalySegments.writeSegmentsSteps(segmentation, volumeNode, labels, keepEdited)
     heatNode = yield from heatMap.writeHeatMapSteps(volumeNode, heat, answer["heat_unit"])
@@ -93,7 +123,9 @@ def applySteps(volumeNode, run, session, answer, editedSegments="refuse"):
         results = Results(volumeNode, segmentation, heatNode, cogPoints.ensurePoints(volumeNode))
         cogPoints.writeCogPoints(results.points, volumeNode, answer["slices"], answer["heat_unit"])
         results.record = recordOf(run, answer)
-        hierarchy.placeBesideInput(volumeNode, [results.segmentation, results.heat, results.points])
+        segmentation.SetNodeReferenceID(REGION_ROLE, target.region.node.GetID() if target.region else None)
+        findingsTable.writeTable(results)
+        hierarchy.placeBesideInput(volumeNode, [segmentation, results.heat, results.points, results.table])
     finally:
         slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
     return results
@@ -102,7 +134,8 @@ def applySteps(volumeNode, run, session, answer, editedSegments="refuse"):
 def recordOf(run, answer):
     """Return what is remembered with the results: enough to decode again after the scene was loaded."""
     kept = ("slice_axis", "n_slices", "n_lesions", "heat_unit", "slices", "run", "notes", "device")
-    return {**{name: answer[name] for name in kept}, "request": asdict(run)}
+    lesions = answer.get("lesions") or []
+    return {**{name: answer[name] for name in kept}, "lesions": lesions, "request": asdict(run)}
 
 
 def runOfRecord(results):
@@ -110,20 +143,24 @@ def runOfRecord(results):
     return Run(**results.record["request"])
 
 
-def redecodeArguments(results, sliceIndex, lesion):
-    """Return the worker's arguments to decode one part from its points."""
+def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
+    """Return the worker's arguments to decode one part from its points, or from a box given by two corners."""
     ijk, labels = cogPoints.promptsOf(results.points, results.inputVolume, sliceIndex, lesion)
-    if 1 not in labels:
+    if boxIjk is not None:  # a box says all that is known of the part
+        ijk, labels = [], []
+    elif 1 not in labels:
         raise ModuleError(
             _("Slice {index} has no point inside lesion {lesion}. Add one.").format(index=sliceIndex, lesion=lesion)
         )
     run = runOfRecord(results)
     arguments = {
-        **run.arguments(volumeKey(results.inputVolume)),
+        **run.arguments(Target.ofResults(results).key),
         "slice": sliceIndex,
         "points_ijk": ijk,
         "labels": labels,
     }
+    if boxIjk is not None:
+        arguments = {**arguments, "box_ijk": [list(map(float, corner)) for corner in boxIjk]}
     return {**arguments, "mask": maskOf(results, sliceIndex, lesion)}
 
 

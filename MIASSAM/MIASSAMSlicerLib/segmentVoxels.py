@@ -17,34 +17,77 @@ def gridShape(volumeNode):
 
 def readSegment(segmentation, segmentID, volumeNode):
     """Return a segment's voxels, uint8 (K, J, I) in the volume's grid."""
-    array = np.zeros(gridShape(volumeNode), np.uint8)
-    labelmap = slicer.vtkOrientedImageData()
-    segment = segmentation.GetSegmentation().GetSegment(segmentID)
-    if segment.GetRepresentation("Binary labelmap") is None:
-        return array
-    segmentation.GetBinaryLabelmapRepresentation(segmentID, labelmap)
-    if labelmap.IsEmpty():
-        return array
-    shift = _voxelShift(labelmap, volumeNode)
-    if shift is None:  # drawn in another grid: let Slicer resample it
-        resampled = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentID, volumeNode)
-        return array if resampled is None else (resampled > 0).astype(np.uint8)
-    _copyOverlap(labelmap, shift, array)
+    shape = gridShape(volumeNode)
+    lows, part = readPart(segmentation, segmentID, volumeNode)
+    array = np.zeros(shape, np.uint8)
+    array[tuple(slice(low, low + size) for low, size in zip(lows, part.shape))] = part
     return array
 
 
-def _copyOverlap(labelmap, shift, array):
-    lows = np.array(labelmap.GetExtent()[::2]) + shift
+def readPart(segmentation, segmentID, volumeNode):
+    """Return where a segment's box begins (k, j, i) and the voxels in it, uint8; an empty box for an empty segment."""
+    nothing = (0, 0, 0), np.zeros((0, 0, 0), np.uint8)
+    segment = segmentation.GetSegmentation().GetSegment(segmentID)
+    if segment.GetRepresentation("Binary labelmap") is None:
+        return nothing
+    labelmap = slicer.vtkOrientedImageData()
+    segmentation.GetBinaryLabelmapRepresentation(segmentID, labelmap)
+    if labelmap.IsEmpty():
+        return nothing
+    shift = _voxelShift(labelmap, volumeNode)
+    if shift is None:  # drawn in another grid: let Slicer resample it
+        resampled = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentID, volumeNode)
+        return nothing if resampled is None else ((0, 0, 0), (resampled > 0).astype(np.uint8))
+    return _withinGrid(labelmap, shift, gridShape(volumeNode))
+
+
+def _withinGrid(labelmap, shift, shape):
+    offset = (np.array(labelmap.GetExtent()[::2]) + shift)[::-1]
     i, j, k = labelmap.GetDimensions()
     part = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(k, j, i)
-    first = np.maximum(lows, 0)[::-1]
-    last = np.minimum(lows[::-1] + part.shape, array.shape)
-    if (last <= first).any():
-        return
-    offset = lows[::-1]
-    array[tuple(slice(a, b) for a, b in zip(first, last))] = (
-        part[tuple(slice(a - o, b - o) for a, b, o in zip(first, last, offset))] > 0
-    )
+    first = np.maximum(offset, 0)
+    last = np.maximum(np.minimum(offset + part.shape, shape), first)
+    kept = part[tuple(slice(a - o, b - o) for a, b, o in zip(first, last, offset))]
+    return tuple(int(low) for low in first), (kept > 0).astype(np.uint8)
+
+
+def readSlice(segmentation, segmentID, volumeNode, axis, index):
+    """Return one slice of a segment, one voxel thick: uint8 (K, J, I). axis: 0, 1, 2 for i, j, k."""
+    shape = list(gridShape(volumeNode))
+    shape[2 - axis] = 1
+    thin = np.zeros(shape, np.uint8)
+    lows, part = readPart(segmentation, segmentID, volumeNode)
+    row = index - lows[2 - axis]
+    if not 0 <= row < part.shape[2 - axis]:
+        return thin
+    place = [slice(low, low + size) for low, size in zip(lows, part.shape)]
+    place[2 - axis] = slice(0, 1)
+    thin[tuple(place)] = np.take(part, [row], 2 - axis)
+    return thin
+
+
+def writeSlice(segmentation, segmentID, volumeNode, axis, index, thin):
+    """Make one slice of a segment what is given, one voxel thick (K, J, I); no other voxel is touched."""
+    wanted = np.broadcast_to(np.asarray(thin) != 0, readShape(volumeNode, axis))
+    known = readSlice(segmentation, segmentID, volumeNode, axis, index) != 0
+    lows = [0, 0, 0]
+    lows[2 - axis] = index
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    for isNeeded, mode in (
+        ((known & ~wanted).any(), logic.MODE_MERGE_MIN),
+        ((wanted & ~known).any(), logic.MODE_MERGE_MAX),
+    ):
+        if isNeeded:
+            box = _boundingBox(known | wanted)
+            part = wanted[tuple(slice(a, b) for a, b in zip(*box))]
+            _apply(segmentation, segmentID, volumeNode, np.array(lows) + box[0], part, mode)
+
+
+def readShape(volumeNode, axis):
+    """Return the shape (K, J, I) of a slice of the volume, one voxel thick along an axis."""
+    shape = list(gridShape(volumeNode))
+    shape[2 - axis] = 1
+    return tuple(shape)
 
 
 def _voxelShift(labelmap, volumeNode):
@@ -63,21 +106,25 @@ def _voxelShift(labelmap, volumeNode):
 def writeSegment(segmentation, segmentID, volumeNode, array):
     """Write a segment's voxels, given as (K, J, I) in the volume's grid."""
     inside = np.asarray(array) != 0
-    box = _boundingBox(inside)
+    lows, highs = _boundingBox(inside) or (np.zeros(3, int), np.ones(3, int))
+    part = inside[tuple(slice(a, b) for a, b in zip(lows, highs))]
+    mode = slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
+    _apply(segmentation, segmentID, volumeNode, lows, part, mode)
+
+
+def _apply(segmentation, segmentID, volumeNode, lows, part, mode):
+    """Bring a box of voxels, which begins at lows (k, j, i), into a segment."""
     labelmap = slicer.vtkOrientedImageData()
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
-    lows, highs = box if box is not None else (np.zeros(3, int), np.ones(3, int))
-    part = np.ascontiguousarray(inside[tuple(slice(a, b) for a, b in zip(lows, highs))], np.uint8)
-    labelmap.SetExtent(
-        int(lows[2]), int(highs[2]) - 1, int(lows[1]), int(highs[1]) - 1, int(lows[0]), int(highs[0]) - 1
-    )
+    extent = [[int(low), int(low) + size - 1] for low, size in zip(lows, part.shape)]
+    labelmap.SetExtent(*extent[2], *extent[1], *extent[0])
     labelmap.SetImageToWorldMatrix(matrix)
-    scalars = numpy_to_vtk(part.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    scalars = numpy_to_vtk(part.astype(np.uint8).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
     scalars.SetName("ImageScalars")
     labelmap.GetPointData().SetScalars(scalars)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
-    if not logic.SetBinaryLabelmapToSegment(labelmap, segmentation, segmentID, logic.MODE_REPLACE):
+    if not logic.SetBinaryLabelmapToSegment(labelmap, segmentation, segmentID, mode):
         raise RuntimeError(f"segment {segmentID} could not be written")
 
 

@@ -7,17 +7,18 @@ from .heatMap import showLegend
 from .volumes import ijkToWorld
 
 
-def showResults(results, opacity):
-    """Show input, heat map and segments in all slice views."""
+def showResults(results, opacity, isFirst=True):
+    """Show input, heat map and segments in all slice views; only a volume's first results may move the views."""
     slicer.util.setSliceViewerLayers(
         background=results.inputVolume, foreground=results.heat, foregroundOpacity=opacity
     )
     showLegend(results.heat)
     results.segmentation.SetDisplayVisibility(True)
     results.points.SetDisplayVisibility(True)
-    if isOblique(results.inputVolume):
-        alignViews(results.inputVolume)
-    fitViews()
+    if isFirst:
+        if isOblique(results.inputVolume):
+            alignViews(results.inputVolume)
+        fitViews()
 
 
 def setHeatOpacity(opacity, heat):
@@ -64,11 +65,11 @@ def isInSight(sliceNode, position):
     return all(0 <= place[axis] < sliceNode.GetDimensions()[axis] for axis in (0, 1))
 
 
-def startPlacing(points):
-    """Let the user click one new point into a slice view."""
+def startPlacing(markups):
+    """Let the user click one new point, or draw one box, in a slice view."""
     selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-    selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsFiducialNode")
-    selection.SetActivePlaceNodeID(points.GetID())
+    selection.SetReferenceActivePlaceNodeClassName(markups.GetClassName())
+    selection.SetActivePlaceNodeID(markups.GetID())
     interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
     interaction.SetPlaceModePersistence(0)
     interaction.SetCurrentInteractionMode(interaction.Place)

@@ -17,19 +17,26 @@ class Change:
 
 
 class UndoStack:
-    """The last corrections, newest on top."""
+    """The last corrections, newest on top, and what each slice was before the first of them."""
 
     def __init__(self):
-        self._changes = []
+        self.clear()
 
     def __len__(self):
         return len(self._changes)
 
     def push(self, change):
         self._changes = [*self._changes, change][-UNDO_LIMIT:]
+        for segmentID, axis, index, before in change.parts:
+            self._first.setdefault(index, {}).setdefault(segmentID, (segmentID, axis, index, before))
+            self._points.setdefault(index, change.points)
 
     def pop(self):
         return self._changes.pop()
 
+    def before(self, sliceIndex):
+        """Return what a slice was before any correction, as a change without a place on the stack."""
+        return Change(self._points.get(sliceIndex, {}), tuple(self._first.get(sliceIndex, {}).values()))
+
     def clear(self):
-        self._changes = []
+        self._changes, self._first, self._points = [], {}, {}

@@ -24,12 +24,12 @@ def shortUnit(unit):
 
 
 def legendTitle(unit):
-    """Return the title of the color legend, in lines that fit beside the bar."""
+    """Return the title of the color legend: as short as the bar is wide, so that it does not cover the image."""
     return {
-        CALIBRATED_UNIT: _("Anomaly\n(SD above\nnormal)"),
-        SQUARED_UNIT: _("Anomaly\n(squared L2\ndistance)"),
-        DISTANCE_UNIT: _("Anomaly\n(L2\ndistance)"),
-    }.get(unit, _("Anomaly\n({unit})").format(unit=unit))
+        CALIBRATED_UNIT: _("SD"),
+        SQUARED_UNIT: _("L2\u00b2"),
+        DISTANCE_UNIT: _("L2"),
+    }.get(unit, unit)
 
 
 def scoreText(score):

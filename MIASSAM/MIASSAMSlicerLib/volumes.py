@@ -6,6 +6,19 @@ import vtk
 from slicer.i18n import tr as _
 
 from .errors import ModuleError
+from .resultNodes import RESULT_ATTRIBUTE
+
+NO_INPUT_CLASSES = ("vtkMRMLLabelMapVolumeNode", "vtkMRMLVectorVolumeNode", "vtkMRMLDiffusionWeightedVolumeNode")
+
+
+def isInput(node):
+    """Tell whether a volume can be an input: no label map, no colors and no heat map of this module."""
+    return node.GetAttribute(RESULT_ATTRIBUTE) is None and not any(node.IsA(kind) for kind in NO_INPUT_CLASSES)
+
+
+def listInputs():
+    """Return the volumes of the scene that can be an input."""
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if isInput(node)]
 
 
 def checkVolume(volumeNode):
@@ -24,6 +37,10 @@ def checkVolume(volumeNode):
                 "'{name}' has {count} components per voxel and one is needed. Convert it with the module "
                 "'Vector to Scalar Volume'."
             ).format(name=name, count=image.GetNumberOfScalarComponents())
+        )
+    if not isInput(volumeNode):
+        raise ModuleError(
+            _("'{name}' is a label map or a heat map. Choose the image volume itself.").format(name=name)
         )
     transform = volumeNode.GetParentTransformNode()
     if transform is not None and not transform.IsTransformToWorldLinear():
@@ -46,6 +63,11 @@ def ijkToWorld(volumeNode):
         transform.GetMatrixTransformToWorld(worldMatrix)
         toWorld = slicer.util.arrayFromVTKMatrix(worldMatrix)
     return toWorld @ slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def voxelMl(matrix):
+    """Return the volume of a voxel in milliliters, from its 4x4 array to mm."""
+    return float(abs(np.linalg.det(matrix[:3, :3])) / 1000)
 
 
 def worldFromIjk(volumeNode, ijk):

@@ -2,7 +2,6 @@
 
 import sys
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -11,13 +10,16 @@ from slicer.util import VTKObservationMixin
 
 from . import sliceViews
 from .actions import PanelActions
+from .boxPrompt import BoxPrompt
 from .corrections import PointCorrections
 from .jobs import Jobs
+from .keys import PanelKeys
 from .logic import MIASSAMLogic
 from .panelState import PanelState
+from .parameters import regionOf, setRegionNode
 from .resultNodes import Results
 from .resultsTable import ResultsTable
-from .volumes import worldFromIjk
+from .volumes import isInput, listInputs, worldFromIjk
 
 
 class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -29,8 +31,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._undoShortcut = None
-        self._shownOptions = None
+        self._hidden = None
 
     def setup(self):
         """Build the panel; nothing is installed, downloaded or computed here."""
@@ -42,11 +43,20 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MIASSAMLogic()
         self.state = PanelState(self.ui)
         self.jobs = Jobs(self._onBusy, self.state.showProgress, self.state.log)
-        self.corrections = PointCorrections(
-            self.jobs.redecode, self._onCorrectionMessage, self._onCorrected, self._addsOutsidePoints
-        )
+        self.corrections = PointCorrections(self.jobs.redecode, self._onCorrectionMessage, self._onCorrected)
+        self.box = BoxPrompt(self.corrections.correctByBox, self._onCorrectionMessage)
         self.table = ResultsTable(self.ui.resultsTable, self._onFindingChosen)
         self.actions = PanelActions(self)
+        self.keys = PanelKeys(
+            {
+                "Ctrl+Z": self._onUndo,
+                "I": self._onAddInsideButton,
+                "O": self._onAddOutsideButton,
+                "B": self._onBoxButton,
+                "N": self._onNextButton,
+                "P": self._onPreviousButton,
+            }
+        )
         self._connectWidgets()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
@@ -66,28 +76,43 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.loadSampleButton, self.actions.onLoadSampleButton),
             (self.ui.installButton, self.actions.onInstallButton),
             (self.ui.removeModelsButton, self.actions.onRemoveModelsButton),
-            (self.ui.addPointButton, self._onAddPointButton),
+            (self.ui.severalButton, self.actions.onSeveralButton),
+            (self.ui.versionsButton, self.actions.onVersionsButton),
+            (self.ui.bankFolderButton, self.actions.onBankFolderButton),
+            (self.ui.modelFolderButton, self.actions.onModelFolderButton),
+            (self.ui.previousButton, self._onPreviousButton),
+            (self.ui.nextButton, self._onNextButton),
+            (self.ui.saveTableButton, self.actions.onSaveTableButton),
+            (self.ui.addInsideButton, self._onAddInsideButton),
+            (self.ui.addOutsideButton, self._onAddOutsideButton),
+            (self.ui.boxButton, self._onBoxButton),
             (self.ui.undoButton, self._onUndo),
+            (self.ui.resetSliceButton, self._onResetSliceButton),
             (self.ui.editButton, self.actions.onEditButton),
         ):
             button.connect("clicked(bool)", slot)
         self.ui.bankComboBox.connect("currentIndexChanged(int)", self._onBankChosen)
+        self.ui.regionSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onRegionChosen)
+        self.ui.regionSegmentComboBox.connect("currentIndexChanged(int)", self._onRegionSegmentChosen)
 
     def cleanup(self):
         """The application closes or the module is reloaded."""
+        self.box.stop()
         self.corrections.watch(None)
         self.corrections.removeObservers()
         self.jobs.close()
         self.logic.close()
-        self._removeShortcut()
+        self.keys.stop()
         self.removeObservers()
 
     def enter(self):
         self.initializeParameterNode()
-        self._addShortcut()
+        self.state.showBanks(self.parameters.bankPath)
+        self.keys.start(slicer.util.mainWindow() or self.parent)
 
     def exit(self):
-        self._removeShortcut()
+        self.keys.stop()
+        self.box.stop()
         self._setParameterNode(None)
 
     def onReload(self):
@@ -110,11 +135,19 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self):
         """Bind the scene's parameters, and choose the first volume where none is chosen."""
+        self._hideResults()
         self._setParameterNode(self.logic.getParameterNode())
         if self._parameterNode.inputVolume is None:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first is not None:
+            for first in listInputs()[:1]:
                 self._parameterNode.inputVolume = first
+
+    def _hideResults(self):
+        """Keep heat maps out of the list of inputs."""
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        hidden = [node.GetID() for node in volumes if not isInput(node)]
+        if hidden != self._hidden:
+            self._hidden = hidden
+            self.ui.inputSelector.sortFilterProxyModel().hiddenNodeIDs = hidden
 
     def _setParameterNode(self, parameterNode):
         if self._parameterNode is not None:
@@ -130,6 +163,8 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self, _caller=None, _event=None):
         self.jobs.cancel()
+        self.jobs.closeVolumes()
+        self.box.stop()
         self.corrections.watch(None)
         self._setParameterNode(None)
 
@@ -146,6 +181,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeRemoved(self, _caller, _event, node):
         results = self.corrections.results
+        self.jobs.closeVolume(node.GetID())
         if results is not None and node in (results.inputVolume, results.segmentation, results.heat, results.points):
             self.showResults(None)
 
@@ -154,7 +190,8 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters is None:
             return
         self.state.showModel(parameters)
-        self.state.showBanks(parameters.bankPath)
+        self.state.showBank(parameters.bankPath)
+        self.state.showRegion(regionOf(parameters))
         self.state.showReadiness(parameters, self.jobs.isBusy)
         current = self.corrections.results.inputVolume if self.corrections.results else None
         if parameters.inputVolume is not current:
@@ -167,10 +204,20 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode is not None:
             self._parameterNode.bankPath = str(self.ui.bankComboBox.itemData(index) or "")
 
+    def _onRegionChosen(self, node):
+        if self._parameterNode is not None:
+            setRegionNode(self._parameterNode, node)
+
+    def _onRegionSegmentChosen(self, index):
+        if self._parameterNode is not None:
+            self._parameterNode.regionSegment = str(self.ui.regionSegmentComboBox.itemData(index) or "")
+
     # Results and corrections
 
     def showResults(self, results):
         """Show these results, or that there are none, and watch their points."""
+        self._hideResults()
+        self.box.stop()
         self.corrections.watch(results)
         shown = self.corrections.results
         self.table.show(shown.record if shown else {})
@@ -189,32 +236,43 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.state.log(text)
 
     def _onCorrected(self):
-        self.state.showResults(self.corrections.results, len(self.corrections.undoStack) > 0)
+        self.state.showCorrections(len(self.corrections.undoStack) > 0)
         if self.corrections.isBusy:
             self.state.showStatus(_("Outlining again..."))
         else:
             self.state.showStatus(_("The correction was applied."))
 
-    def _addsOutsidePoints(self):
-        isShiftHeld = bool(int(slicer.app.keyboardModifiers()) & int(qt.Qt.ShiftModifier))
-        return isShiftHeld or bool(self._parameterNode and self._parameterNode.addOutsidePoints)
-
-    def _onAddPointButton(self):
+    def _place(self, isOutside):
         if self.corrections.results is not None:
+            self.box.stop()
+            self.corrections.placesOutside = isOutside
             sliceViews.startPlacing(self.corrections.results.points)
+
+    def _onAddInsideButton(self):
+        self._place(isOutside=False)
+
+    def _onAddOutsideButton(self):
+        self._place(isOutside=True)
+
+    def _onBoxButton(self):
+        if self.corrections.results is not None:
+            self.box.start(self.corrections.results)
+
+    def _onNextButton(self):
+        self.table.step(1)
+
+    def _onPreviousButton(self):
+        self.table.step(-1)
 
     def _onUndo(self):
         if self.corrections.undo():
             self.state.showStatus(_("The last correction was taken back."))
 
-    def _addShortcut(self):
-        if self._undoShortcut is None:
-            window = slicer.util.mainWindow() or self.parent
-            self._undoShortcut = qt.QShortcut(qt.QKeySequence("Ctrl+Z"), window)
-            self._undoShortcut.connect("activated()", self._onUndo)
-
-    def _removeShortcut(self):
-        if self._undoShortcut is not None:
-            self._undoShortcut.setParent(None)
-            self._undoShortcut.deleteLater()
-            self._undoShortcut = None
+    def _onResetSliceButton(self):
+        index = self.table.currentSlice
+        if index is None:
+            self.state.showStatus(_("Choose a row of the results first; its slice is reset."))
+        elif self.corrections.resetSlice(index):
+            self.state.showStatus(_("Slice {index} is again what the run found.").format(index=index))
+        else:
+            self.state.showStatus(_("Slice {index} was not corrected.").format(index=index))

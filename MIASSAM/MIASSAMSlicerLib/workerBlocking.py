@@ -7,7 +7,7 @@ from collections import deque
 from slicer.i18n import tr as _
 
 from .errors import RunCancelled, WorkerError
-from .workerSession import WorkerSession, workerCommand
+from .workerSession import WorkerSession, childOptions, workerCommand
 
 
 class BlockingWorker:
@@ -89,7 +89,11 @@ class BlockingWorker:
         self.close()
         self._session = WorkerSession(self._write)
         self._process = subprocess.Popen(
-            self._command(self._session.folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            self._command(self._session.folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **childOptions(),
         )
         threading.Thread(target=self._readErrors, args=(self._process.stderr,), daemon=True).start()
 

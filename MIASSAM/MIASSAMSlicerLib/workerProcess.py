@@ -5,7 +5,7 @@ from collections import deque
 import qt
 from slicer.i18n import tr as _
 
-from .errors import RunCancelled, WorkerError
+from .errors import ModuleError, RunCancelled, WorkerError
 from .workerBlocking import endedText
 from .workerSession import WorkerSession, _ignore, workerCommand
 
@@ -27,12 +27,18 @@ class ProcessWorker:
         self._process = None
         self._session = None
         self._errorLines = deque(maxlen=12)
+        self._startFailure = ""
 
     @property
     def session(self):
-        """The running conversation; it is started where there is none."""
+        """The running conversation; it is started where there is none.
+
+        Raises ModuleError where the child cannot be started.
+        """
         if self._process is None:
             self._start()
+        if self._session is None:
+            raise WorkerError(self._startFailure)
         return self._session
 
     @property
@@ -67,7 +73,13 @@ class ProcessWorker:
             self._end(RunCancelled(_("Stopped. Nothing was changed.")))
 
     def _start(self):
-        self._session = WorkerSession(self._write)
+        session = WorkerSession(self._write)
+        try:
+            program, *arguments = self._command(session.folder)
+        except ModuleError:
+            session.close()
+            raise
+        self._session = session
         process = qt.QProcess()
         process.setProcessChannelMode(qt.QProcess.SeparateChannels)
         process.connect("readyReadStandardOutput()", self._onOutput)
@@ -75,7 +87,6 @@ class ProcessWorker:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onErrorOccurred)
         self._process = process
-        program, *arguments = self._command(self._session.folder)
         process.start(program, arguments)
 
     def _write(self, data):
@@ -101,7 +112,7 @@ class ProcessWorker:
         if self._process is None:
             return
         process, session = self._process, self._session
-        self._process, self._session = None, None
+        self._process, self._session, self._startFailure = None, None, text
         _deleteLater(process)
         session.close()
         session.fail(WorkerError(text))

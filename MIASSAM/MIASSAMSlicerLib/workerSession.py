@@ -1,6 +1,7 @@
 """One conversation with the worker, whatever carries the bytes."""
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -35,6 +36,11 @@ def workerCommand(exchangeFolder):
     return [consolePython(), "-u", "-c", _START, str(LIBRARY_FOLDER), str(exchangeFolder)]
 
 
+def childOptions():
+    """Return options of ``subprocess`` that keep Windows from opening a console window for the child."""
+    return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+
+
 @dataclass
 class Request:
     """One question and who wants its answers."""
@@ -57,7 +63,8 @@ class WorkerSession:
         self._send = send
         self._lines = LineBuffer()
         self._requests = {}
-        self._lastNumber = 0
+        self._lastNumber = self._lastFile = 0
+        self._failure = None
         self.folder = Path(tempfile.mkdtemp(prefix="miassam-", dir=slicer.app.temporaryPath))
 
     def ask(self, verb, arguments, onResult=_ignore, onFailure=_ignore, onProgress=_ignore, onLog=_ignore):
@@ -83,6 +90,7 @@ class WorkerSession:
 
     def fail(self, error):
         """Tell everyone who still waits that no answer will come."""
+        self._failure = error
         waiting, self._requests = self._requests, {}
         for request in waiting.values():
             request.onFailure(error)
@@ -93,7 +101,8 @@ class WorkerSession:
 
     def saveArraySteps(self, stem, array):
         """Put an array (K, J, I) into the exchange folder, a few slices in each step; return its file name."""
-        path = self.folder / f"{stem}.npy"
+        self._lastFile += 1  # two volumes may be on their way at once
+        path = self.folder / f"{stem}-{self._lastFile}.npy"
         slices = max(1, STEP_BYTES // max(1, array[:1].nbytes))
         try:
             with path.open("wb") as file:
@@ -102,8 +111,10 @@ class WorkerSession:
                 for first in range(0, len(array), slices):
                     file.write(np.ascontiguousarray(array[first : first + slices]).data)
                     yield
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and self._failure is not None:  # the child ended and its folder is gone
+                raise self._failure from error
             raise
         return path.name
 

@@ -33,6 +33,16 @@ def place(panel, ijk):
     waitUntilDone(panel)
 
 
+def pressKey(panel, name):
+    from PySide6 import QtCore
+    from PySide6.QtTest import QTest
+
+    panel.parent.activateWindow()
+    settle()
+    QTest.keyClick(panel.parent, getattr(QtCore.Qt, name))
+    settle()
+
+
 def waitUntilDone(panel):
     waitFor(lambda: not panel.corrections.isBusy)
     settle()
@@ -135,16 +145,14 @@ def test_a_placed_point_joins_the_nearest_part(segmented):
     assert np.array_equal(after[1], before[1])
 
 
-@pytest.mark.parametrize("way", ["toggle", "modifier"])
-def test_a_point_outside_takes_away(segmented, monkeypatch, way):
-    import qt
-
-    if way == "toggle":
-        segmented.ui.addOutsideCheckBox.click()
-    else:
-        monkeypatch.setattr(type(slicer.app), "keyboardModifiers", lambda self: qt.Qt.ShiftModifier)
+@pytest.mark.parametrize("way", ["button", "key"])
+def test_a_point_outside_takes_away(segmented, way):
     drag(segmented, LEFT_3, (20, 30, 3))
     waitUntilDone(segmented)
+    if way == "button":
+        segmented.ui.addOutsideButton.click()
+    else:
+        pressKey(segmented, "Key_O")
     place(segmented, (22, 30, 3))
     part = voxelsOf(segmented)[0][3]
     assert part[28:33, 18:20].all() and not part[28:33, 20:25].any()
@@ -242,10 +250,53 @@ def test_a_new_run_is_no_correction(segmented):
     assert not segmented.ui.undoButton.enabled
 
 
-def test_add_point_starts_slicers_place_mode(segmented):
-    segmented.ui.addPointButton.click()
+def test_add_inside_starts_slicers_place_mode(segmented):
+    segmented.ui.addInsideButton.click()
     interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
     selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
     assert interaction.GetCurrentInteractionMode() == interaction.Place
     assert selection.GetActivePlaceNodeID() == segmented.results.points.GetID()
     interaction.SwitchToViewTransformMode()
+
+
+def test_a_correction_writes_its_slice_only(segmented, monkeypatch):
+    """A segment of many slices must not be written anew for one of them."""
+    from MIASSAMSlicerLib import segmentVoxels as io
+
+    written, apply = [], io._apply
+
+    def noted(segmentation, segmentID, volumeNode, lows, part, mode):
+        written.append((int(lows[0]), part.shape[0]))
+        apply(segmentation, segmentID, volumeNode, lows, part, mode)
+
+    monkeypatch.setattr(io, "_apply", noted)
+    before = voxelsOf(segmented)
+    drag(segmented, LEFT_3, (11, 13, 3))
+    waitUntilDone(segmented)
+    assert set(written) == {(3, 1)}
+    written.clear()
+    drag(segmented, LEFT_3, (11, 13, 3))
+    waitUntilDone(segmented)
+    assert written == [], "a point that has not moved writes nothing"
+    segmented.ui.undoButton.click()
+    assert np.array_equal(voxelsOf(segmented)[0], before[0])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_is_written_exactly_also_where_segments_share_a_layer(volume, axis):
+    """Slicer keeps segments that do not overlap in one image; writing one must leave the other alone."""
+    from MIASSAMSlicerLib import anomalySegments
+    from MIASSAMSlicerLib import segmentVoxels as io
+
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 3, (6, 40, 50)).astype(np.uint8)
+    segmentation = anomalySegments.ensureSegmentation(volume)
+    list(anomalySegments.writeSegmentsSteps(segmentation, volume, labels, keepEdited=False))
+    segmentation.GetSegmentation().CollapseBinaryLabelmaps(False)
+    thin = random.integers(0, 2, io.readShape(volume, axis)).astype(np.uint8)
+    io.writeSlice(segmentation, "MIASSAM_1", volume, axis, 3, thin)
+    wanted, place = labels == 1, [slice(None)] * 3
+    place[2 - axis] = slice(3, 4)
+    wanted[tuple(place)] = thin
+    assert np.array_equal(io.readSegment(segmentation, "MIASSAM_1", volume) > 0, wanted)
+    assert np.array_equal(io.readSegment(segmentation, "MIASSAM_2", volume) > 0, labels == 2)

@@ -43,9 +43,9 @@ def addLabelMap(array, ijkToRas, name="Label"):
 
 
 def excluded(mask, volume):
-    from MIASSAMSlicerLib.exclusionMasks import excludedVoxels
+    from MIASSAMSlicerLib.masks import markedVoxels
 
-    return excludedVoxels(mask, volume)
+    return markedVoxels(mask, volume)
 
 
 def test_all_segments_of_a_segmentation_count(scene):
@@ -102,9 +102,11 @@ def test_a_bank_is_built_in_scripts_without_what_is_marked(logic, volume, tmp_pa
 
 
 def openDialog(panel):
+    import qt
+
     panel.ui.buildBankButton.click()
     dialog = panel.actions._dialog
-    return dialog, dialog.buttons.button(dialog.buttons.StandardButton.Ok)
+    return dialog, dialog.buttons.button(qt.QDialogButtonBox.Ok)
 
 
 def test_a_bank_is_built_from_the_panel(panel):

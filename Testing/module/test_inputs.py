@@ -60,7 +60,6 @@ def test_a_non_linear_transform_is_refused(logic, volume, bank):
 
 
 def test_a_missing_bank_is_refused_before_any_work(logic, volume, tmp_path):
-    assert "No memory bank is selected" in refusal(logic, volume, "")
     assert "is no memory bank" in refusal(logic, volume, tmp_path)
     assert logic.worker.processId is None
 

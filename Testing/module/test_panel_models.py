@@ -14,7 +14,7 @@ def test_the_first_click_asks_once_about_missing_packages(ready, monkeypatch, qu
     asked, installed = [], []
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     monkeypatch.setattr(dependencies, "missingPackages", lambda: [] if installed else ["platformdirs"])
-    monkeypatch.setattr(dependencies, "_install", installed.append)
+    monkeypatch.setattr(dependencies, "_install", installed.extend)
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: asked.append(text) or accepts)
     ready.ui.segmentButton.click()
     assert len(asked) == 1 and "platformdirs" in asked[0]
@@ -74,8 +74,13 @@ def test_a_model_that_is_not_here_is_told_with_the_button_that_helps(ready, quie
     assert "vit_h is not on this machine" in quietDialogs[0] and "'Download...'" in quietDialogs[0]
 
 
-def test_a_fetched_model_is_told(ready):
-    ready.actions._onModelFetched({"path": "/cache/sam_vit_b.pth"})
+def test_a_fetched_model_is_told(ready, monkeypatch):
+    """From the click on, so that it cannot pass unwired."""
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: True)
+    monkeypatch.setenv("FAKE_WORKER_MODEL", "/cache/sam_vit_b.pth")
+    ready.ui.modelComboBox.currentIndex = 1
+    ready.ui.downloadModelButton.click()
+    waitFor(lambda: not ready.jobs.isBusy)
     assert ready.ui.statusLabel.text == "The model is ready: /cache/sam_vit_b.pth"
 
 

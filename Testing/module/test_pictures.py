@@ -88,6 +88,13 @@ def test_the_legend_is_drawn(shown, views):
     assert colored(without[:, -110:]).sum() == 0
 
 
+def test_the_legend_stays_at_the_border_and_no_label_covers_the_image(shown, views):
+    _, picture = show(views, "Red", centerOf(shown, (25, 5, 0)))
+    inner = picture[:, : int(picture.shape[1] * 0.86)]
+    assert not near(inner, WHITE, 20).any() and not colored(inner).any()
+    assert not shown.results.points.GetDisplayNode().GetPointLabelsVisibility()
+
+
 def test_opacity_nought_shows_the_bare_image(shown, views):
     shown.ui.opacitySlider.value = 0.0
     shown.results.segmentation.SetDisplayVisibility(False)
@@ -162,6 +169,6 @@ def test_normal_heat_is_hidden_and_units_are_stated(logic, scene, bank):
     display = heat.GetDisplayNode()
     assert display.GetApplyThreshold() and display.GetLowerThreshold() == 3.0
     assert display.GetWindowLevelMax() == pytest.approx(8.0)
-    assert heatMap.showLegend(heat).GetTitleText() == "Anomaly\n(SD above\nnormal)"
+    assert heatMap.showLegend(heat).GetTitleText() == "SD"
     barely = heatMap.writeHeatMap(volume, np.minimum(z, 3.2), heatMap.CALIBRATED_UNIT)
     assert barely.GetDisplayNode().GetWindowLevelMax() == pytest.approx(6.0), "what is barely unusual does not shine"

@@ -9,14 +9,7 @@ from slicer_host.events import fairClock, settle, waitFor
 
 from .conftest import MODULE_FOLDER, addVolume
 from .test_exclusion_masks import addLabelMap
-from .test_real_model import (  # noqa: F401
-    labelsOf,
-    oneThread,
-    realLogic,
-    sampleVolume,
-    smallBank,
-    worker,
-)
+from .test_real_model import labelsOf
 
 
 def voxelsAndPlace(volume):
@@ -27,13 +20,13 @@ def voxelsAndPlace(volume):
     return slicer.util.arrayFromVolume(volume).copy(), slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def test_a_constant_volume_has_no_anomaly(realLogic, smallBank):  # noqa: F811
+def test_a_constant_volume_has_no_anomaly(realLogic, smallBank):
     results = realLogic.segmentVolume(addVolume(np.full((3, 60, 70), 80, np.float32)), smallBank)
     assert results.segmentation.GetSegmentation().GetNumberOfSegments() == 0
     assert results.points.GetNumberOfControlPoints() == 0
 
 
-def test_a_single_slice_is_segmented(realLogic, sampleVolume, smallBank):  # noqa: F811
+def test_a_single_slice_is_segmented(realLogic, sampleVolume, smallBank):
     voxels, place = voxelsAndPlace(sampleVolume)
     whole = labelsOf(realLogic.segmentVolume(sampleVolume, smallBank, slices=(7, 14)))
     index = int(whole.any((1, 2)).nonzero()[0][-1])
@@ -44,7 +37,7 @@ def test_a_single_slice_is_segmented(realLogic, sampleVolume, smallBank):  # noq
     assert np.isfinite(heat).all()
 
 
-def test_voxels_that_are_not_finite_are_read_as_nought(realLogic, sampleVolume, smallBank):  # noqa: F811
+def test_voxels_that_are_not_finite_are_read_as_nought(realLogic, sampleVolume, smallBank):
     voxels, place = voxelsAndPlace(sampleVolume)
     voxels[9:11, 0:3, 0:3] = 0
     zeros = addVolume(voxels[8:12], place, "Zeros")
@@ -69,7 +62,7 @@ def damagedBank(bank, folder, how):
 
 
 @pytest.mark.parametrize("how", ["truncated", "corrupt"])
-def test_a_damaged_bank_is_refused_by_the_name_of_its_file(realLogic, sampleVolume, smallBank, tmp_path, how):  # noqa: F811
+def test_a_damaged_bank_is_refused_by_the_name_of_its_file(realLogic, sampleVolume, smallBank, tmp_path, how):
     from MIASSAMSlicerLib.errors import WorkerError
 
     copy, name = damagedBank(smallBank, tmp_path, how)
@@ -78,7 +71,7 @@ def test_a_damaged_bank_is_refused_by_the_name_of_its_file(realLogic, sampleVolu
     assert raised.value.kind == "BankError"
 
 
-def test_a_bank_of_other_settings_is_refused(realLogic, sampleVolume, smallBank):  # noqa: F811
+def test_a_bank_of_other_settings_is_refused(realLogic, sampleVolume, smallBank):
     from MIASSAMSlicerLib.errors import WorkerError
 
     with pytest.raises(WorkerError) as raised:
@@ -86,7 +79,7 @@ def test_a_bank_of_other_settings_is_refused(realLogic, sampleVolume, smallBank)
     assert raised.value.kind == "BankMismatchError"
 
 
-def test_a_damaged_checkpoint_is_refused_by_its_name(realLogic, sampleVolume, smallBank, tmp_path):  # noqa: F811
+def test_a_damaged_checkpoint_is_refused_by_its_name(realLogic, sampleVolume, smallBank, tmp_path):
     from MIASSAMSlicerLib.errors import WorkerError
 
     weights = MODULE_FOLDER / "MIASSAMLib" / "sam" / "embedded" / "weights" / "embedded.pt"
@@ -109,7 +102,7 @@ def test_a_download_without_a_network_is_told(script, monkeypatch, tmp_path):
     assert not list(tmp_path.rglob("*.pth"))
 
 
-def test_a_bank_leaves_out_the_slices_that_a_mask_marks(realLogic, sampleVolume, tmp_path):  # noqa: F811
+def test_a_bank_leaves_out_the_slices_that_a_mask_marks(realLogic, sampleVolume, tmp_path):
     voxels, place = voxelsAndPlace(sampleVolume)
     volume = addVolume(voxels[8:18], place, "Normal")
     mask = np.zeros(voxels[8:18].shape, np.uint8)
@@ -120,7 +113,7 @@ def test_a_bank_leaves_out_the_slices_that_a_mask_marks(realLogic, sampleVolume,
     assert answer["n_slices"] == 10 - 5, "the marked slice and two on either side"
 
 
-def test_a_bank_of_the_paper_ranks_slices_by_their_score_in_its_own_unit(realLogic, sampleVolume, tmp_path):  # noqa: F811
+def test_a_bank_of_the_paper_ranks_slices_by_their_score_in_its_own_unit(realLogic, sampleVolume, tmp_path):
     voxels, place = voxelsAndPlace(sampleVolume)
     normal, patient = addVolume(voxels[2:5], place, "Normal"), addVolume(voxels[10:13], place, "Patient")
     realLogic.buildMemoryBank([normal], tmp_path / "Paper.bank", modality="mri", preset="paper")
@@ -133,7 +126,7 @@ def test_a_bank_of_the_paper_ranks_slices_by_their_score_in_its_own_unit(realLog
 
 
 @pytest.mark.parametrize("moment", ["at once", "while the model is loaded"])
-def test_a_cold_start_is_cancelled_within_two_seconds(host, script, scene, worker, smallBank, quietDialogs, moment):  # noqa: F811
+def test_a_cold_start_is_cancelled_within_two_seconds(host, script, scene, worker, smallBank, quietDialogs, moment):
     from MIASSAMSlicerLib import samples
 
     samples.loadSample(worker, samples.SAMPLES[0])

@@ -16,40 +16,6 @@ from .test_logic import linearTransform, turned
 SLICES = (7, 14)
 
 
-@pytest.fixture(scope="module")
-def oneThread():
-    """Other tests share this machine."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "2"
-    yield
-    os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.__setitem__("OMP_NUM_THREADS", before)
-
-
-@pytest.fixture(scope="module")
-def worker(script, oneThread):
-    from MIASSAMSlicerLib.workerBlocking import BlockingWorker
-
-    with BlockingWorker() as worker:
-        yield worker
-
-
-@pytest.fixture(scope="module")
-def smallBank(worker, tmp_path_factory):
-    """The bank of the self-test: two phantoms without lesions, every fourth slice."""
-    from MIASSAMSlicerLib import samples
-    from MIASSAMSlicerLib.moduleTest import SMALL_BANK
-
-    path = tmp_path_factory.mktemp("banks") / "small.bank"
-    worker.call("build_sample_bank", {**samples.bankArguments(samples.SAMPLES[0]), **SMALL_BANK, "output": str(path)})
-    return path
-
-
-@pytest.fixture
-def realLogic(script, scene, worker):
-    """The logic on the real worker; the process stays warm between the tests."""
-    return script.MIASSAMLogic(worker)
-
-
 def labelsOf(results):
     """Return the lesion numbers as one array (K, J, I)."""
     from MIASSAMSlicerLib import anomalySegments

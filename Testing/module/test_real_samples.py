@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from .test_real_model import labelsOf, oneThread, realLogic, worker  # noqa: F401
+from .test_real_model import labelsOf
 
 LEAST_DICE = {"MIASSAMBrain": 0.6, "MIASSAMLiver": 0.2, "MIASSAMRetina": 0.2}
 LESIONS_FOUND = {"MIASSAMBrain": 2, "MIASSAMLiver": 1, "MIASSAMRetina": 1}
@@ -28,7 +28,7 @@ def parts(labels, volume):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1, 2], ids=["brain", "liver", "retina"])
-def test_a_sample_is_segmented_where_its_truth_lies(realLogic, worker, monkeypatch, tmp_path, index):  # noqa: F811
+def test_a_sample_is_segmented_where_its_truth_lies(realLogic, worker, monkeypatch, tmp_path, index):
     from MIASSAMSlicerLib import samples
 
     monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path))

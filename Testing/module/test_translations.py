@@ -79,6 +79,16 @@ def test_translated_texts_are_plain_literals_with_named_placeholders(path):
             assert "{}" not in node.args[0].value
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_names_on_this_side_are_camel_case(path):
+    """The case tells which side one stands on; what goes to the library keeps its snake_case as text."""
+    named = [node.name for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)]
+    listed = [node.args for node in ast.walk(parsed(path)) if isinstance(node, ast.arguments)]
+    named += [argument.arg for arguments in listed for argument in arguments]
+    snakes = [name for name in named if "_" in name.strip("_") and not name.startswith("test_")]
+    assert not snakes
+
+
 def test_the_check_sees_a_bare_text():
     assert bareTexts(ast.parse('label.text = "Hello"')) and bareTexts(ast.parse('showStatus(f"Slice {n} done")'))
     assert bareTexts(ast.parse('label.text = _("Hello") if done else "Not yet"'))

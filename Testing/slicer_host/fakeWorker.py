@@ -23,12 +23,14 @@ from MIASSAMLib.worker.server import serve
 THRESHOLD = 150.0
 HALF_SIDE = 2
 SECONDS_PER_SLICE = float(os.environ.get("FAKE_WORKER_SECONDS", "0"))
+IS_OLD = bool(os.environ.get("FAKE_WORKER_OLD"))
+"""A worker that knows no regions."""
 IS_DEAF = bool(os.environ.get("FAKE_WORKER_DEAF"))
 
 
 class FakeEngine:
     def __init__(self):
-        self.volumes, self.encoded = {}, {}
+        self.volumes, self.encoded, self.regions = {}, {}, {}
 
     def verbs(self):
         return {
@@ -44,6 +46,7 @@ class FakeEngine:
                 "bank_info",
                 "fetch_model",
                 "remove_models",
+                "list_models",
                 "make_sample",
                 "build_sample_bank",
             )
@@ -59,7 +62,9 @@ class FakeEngine:
         voxels = call.load(arguments["array"])
         self.volumes[arguments["key"]] = voxels
         self.encoded[arguments["key"]] = set()
-        return {"notes": [] if np.isfinite(voxels).all() else ["voxels that were not finite were read as 0"]}
+        self.regions[arguments["key"]] = call.load(arguments["region"]) if "region" in arguments else None
+        notes = [] if np.isfinite(voxels).all() else ["voxels that were not finite were read as 0"]
+        return {"notes": notes, **({} if IS_OLD else {"region": "region" in arguments})}
 
     def close_volume(self, arguments, call):
         self.volumes.pop(arguments["key"], None)
@@ -86,6 +91,8 @@ class FakeEngine:
         if arguments["model"]["name"] == "vit_h":
             raise CheckpointError("model vit_h is not on this machine")
         voxels = np.nan_to_num(self._volume(arguments), nan=0.0, posinf=0.0)
+        if self.regions[arguments["volume"]] is not None and not IS_OLD:
+            voxels = np.where(self.regions[arguments["volume"]] > 0, voxels, 50.0)
         labels, slices = np.zeros(voxels.shape, np.uint16), []
         if IS_DEAF:
             re.match(r"(a+)+$", "a" * 60 + "b")  # takes ages in one call, during which no other thread runs
@@ -102,6 +109,10 @@ class FakeEngine:
             "n_lesions": n_lesions,
             "heat_unit": "fake units",
             "slices": slices,
+            "lesions": [
+                {"lesion": n, "largest_diameter_mm": 10.0 * n, "perpendicular_diameter_mm": 4.0 * n}
+                for n in range(1, n_lesions + 1)
+            ],
             "run": {"preset": "fake", "options": arguments.get("options", {})},
             "notes": [],
             "timings_s": {},
@@ -143,6 +154,10 @@ class FakeEngine:
     def redecode(self, arguments, call):
         voxels, index = self._volume(arguments), arguments["slice"]
         mask = np.zeros((1, *voxels.shape[1:]), np.uint8)
+        box = arguments.get("box_ijk")
+        if box is not None:  # what is bright in the box
+            (i0, j0, _), (i1, j1, _) = [[round(value) for value in corner] for corner in box]
+            mask[0, j0 : j1 + 1, i0 : i1 + 1] = voxels[index, j0 : j1 + 1, i0 : i1 + 1] > THRESHOLD
         for wanted in (1, 0):
             for (i, j, _), label in zip(arguments["points_ijk"], arguments["labels"]):
                 if label == wanted:
@@ -160,7 +175,7 @@ class FakeEngine:
             "mask_index": "3",
             "prompt": "user",
             "why": [],
-            "cog_ijk": arguments["points_ijk"][0],
+            "cog_ijk": arguments["points_ijk"][0] if box is None else np.mean(box, 0).tolist(),
             "n_encoded": len(self.encoded[arguments["volume"]]),
         }
 
@@ -195,7 +210,12 @@ class FakeEngine:
         }
 
     def fetch_model(self, arguments, call):
+        if "FAKE_WORKER_MODEL" in os.environ:
+            return {"path": os.environ["FAKE_WORKER_MODEL"]}
         raise InputError("the fake worker has no network")
+
+    def list_models(self, arguments, call):
+        return {"models": [], "folder": "/models"}
 
     def remove_models(self, arguments, call):
         return {"removed": [], "freed_bytes": 0}

@@ -26,6 +26,40 @@ class qSlicerWidget(qMRMLWidget):
 
 
 @standIn
+class qMRMLSortFilterProxyModel(QtCore.QObject):
+    changed = Signal()
+    hiddenNodeIDs = storedProperty("QStringList", "hiddenNodeIDs", [], None, lambda self, _value: self.changed.emit())
+
+
+@standIn
+class qMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
+    """Makes or removes the surfaces of a segmentation, as Slicer's does."""
+
+    def __init__(self, parent=None):
+        super().__init__("Show 3D", parent)
+        self.setCheckable(True)
+        self._segmentation = None
+        self.toggled.connect(self._onToggled)
+
+    def segmentationNode(self):
+        return self._segmentation
+
+    def setSegmentationNode(self, node):
+        self._segmentation = node
+        isShown = node is not None and node.GetSegmentation().ContainsRepresentation("Closed surface")
+        wasBlocked = self.blockSignals(True)
+        self.setChecked(isShown)
+        self.blockSignals(wasBlocked)
+        self.setEnabled(node is not None)
+
+    def _onToggled(self, isShown):
+        if self._segmentation is not None and isShown:
+            self._segmentation.CreateClosedSurfaceRepresentation()
+        elif self._segmentation is not None:
+            self._segmentation.RemoveClosedSurfaceRepresentation()
+
+
+@standIn
 class qMRMLNodeComboBox(qMRMLWidget):
     currentNodeChanged = Signal(object)
     currentNodeIDChanged = Signal(str)
@@ -45,10 +79,13 @@ class qMRMLNodeComboBox(qMRMLWidget):
     editEnabled = storedProperty(bool, "editEnabled", False)
     selectNodeUponCreation = storedProperty(bool, "selectNodeUponCreation", True)
     baseName = storedProperty(str, "baseName", "")
+    noneDisplay = storedProperty(str, "noneDisplay", "None", None, _listAgain)
 
     def __init__(self, parent=None):
         super().__init__(parent)
         self._combo, self._observed, self._ids, self._isListing = QtWidgets.QComboBox(), [], [], False
+        self._proxyModel = qMRMLSortFilterProxyModel(self)
+        self._proxyModel.changed.connect(self._refresh)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._combo)
@@ -64,7 +101,12 @@ class qMRMLNodeComboBox(qMRMLWidget):
                 self._observed.append((scene, scene.AddObserver(event, lambda *_: self._refresh())))
         self._refresh()
 
+    def sortFilterProxyModel(self):
+        return self._proxyModel
+
     def _accepts(self, node, kind):
+        if node.GetID() in self._proxyModel.property("hiddenNodeIDs"):
+            return False
         if node.GetHideFromEditors() and not self.property("showHidden"):
             return False
         if node.GetClassName() in (self.property("hideChildNodeTypes") or []):
@@ -85,7 +127,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         none = [None] if self.property("noneEnabled") else []
         self._isListing = True
         self._combo.clear()
-        self._combo.addItems(["None" for _ in none] + [node.GetName() for node in nodes])
+        self._combo.addItems([self.property("noneDisplay") for _ in none] + [node.GetName() for node in nodes])
         self._ids = none + [node.GetID() for node in nodes]
         self._combo.setCurrentIndex(self._ids.index(current) if current in self._ids else (0 if self._ids else -1))
         self._isListing = False
@@ -161,6 +203,7 @@ def installMrmlWidgets():
         qMRMLWidget,
         qSlicerWidget,
         qMRMLNodeComboBox,
+        qMRMLSegmentationShow3DButton,
         qSlicerScriptedLoadableModule,
         qSlicerScriptedLoadableModuleWidget,
     ):

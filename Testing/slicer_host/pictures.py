@@ -1,6 +1,8 @@
-"""Draw the pictures of the documentation: ``make pictures``, or ``python -m slicer_host.pictures FOLDER``.
+"""Draw the pictures of the documentation: ``make pictures``.
 
-The module runs on the samples with the embedded model, from clicks on its panel, and what panel and views show is
+``python -m slicer_host.pictures FOLDER [PICTURE...]`` draws some of them.
+
+The module runs on the samples with the embedded model, from clicks on its panel and views, and what they show is
 written to FOLDER. Takes some minutes; nothing is downloaded.
 """
 
@@ -19,10 +21,16 @@ VIEW_PX = 480
 PANEL_PX = 500
 GAP_PX = 3
 PATIENCE_S = 900
+SAMPLE_PICTURES = {
+    "brain": ("module", "views", "corrected", "region", "nobank"),
+    "liver": ("liver",),
+    "retina": ("retina",),
+}
+PICTURES = tuple(picture for pictures in SAMPLE_PICTURES.values() for picture in pictures)
 
 
-def main(folder):
-    """Write all pictures into a folder."""
+def main(folder, wanted=PICTURES):
+    """Write pictures into a folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     host = startHost()
@@ -30,11 +38,12 @@ def main(folder):
     script = host.loadModule(MODULE_FOLDER / "MIASSAM.py")
     with tempfile.TemporaryDirectory() as data:
         os.environ["MIASSAM_DATA_FOLDER"] = data
-        for index, name in enumerate(("brain", "liver", "retina")):
-            drawSample(host, script, index, name, folder)
+        for index, (name, pictures) in enumerate(SAMPLE_PICTURES.items()):
+            if set(pictures) & set(wanted):
+                drawSample(host, script, index, name, folder, wanted)
 
 
-def drawSample(host, script, index, name, folder):
+def drawSample(host, script, index, name, folder, wanted):
     """Load and segment a sample from clicks, and write its pictures."""
     import slicer
 
@@ -58,11 +67,47 @@ def drawSample(host, script, index, name, folder):
         save(folder / "module.png", beside(drawPanel(panel), drawViews(views)))
         dragFirstPoint(panel)
         save(folder / "corrected.png", beside(drawPanel(panel), drawViews(views)))
+        for picture, draw in (("region", drawRegion), ("nobank", drawNoBank)):
+            if picture in wanted:
+                draw(panel, views, folder)
     else:
         save(folder / f"{name}.png", beside(drawPanel(panel), drawViews(views)))
     host.closeWidget("MIASSAM")
     slicer.mrmlScene.Clear(0)
     closeViews(host.application)
+
+
+def drawRegion(panel, views, folder):
+    """Segment again with a region, the right half of the patient, and show that only it was searched."""
+    import slicer
+
+    volume = panel.parameters.inputVolume
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Right half")
+    voxels = np.zeros_like(slicer.util.arrayFromVolume(volume), np.uint8)
+    voxels[:, :, : voxels.shape[2] // 2] = 1
+    slicer.util.updateVolumeFromArray(node, voxels)
+    node.CopyOrientation(volume)
+    panel.ui.regionSelector.setCurrentNode(node)
+    segmentAgain(panel)
+    save(folder / "region.png", beside(drawPanel(panel), drawViews(views)))
+    panel.ui.regionSelector.setCurrentNode(None)
+
+
+def drawNoBank(panel, views, folder):
+    """Segment again without a bank."""
+    panel.ui.bankComboBox.currentIndex = 0
+    segmentAgain(panel)
+    save(folder / "nobank.png", beside(drawPanel(panel), drawViews(views)))
+
+
+def segmentAgain(panel):
+    """Click the button and wait; a segment that was corrected is replaced."""
+    import slicer
+
+    slicer.util.confirmYesNoDisplay = lambda *_arguments, **_options: True
+    panel.ui.segmentButton.click()
+    waitFor(lambda: not panel.jobs.isBusy, PATIENCE_S, "the results")
+    chooseFirstRow(panel)
 
 
 def chooseFirstRow(panel):
@@ -134,6 +179,6 @@ def save(path, picture):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2 or set(sys.argv[2:]) - set(PICTURES):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:] or PICTURES)

@@ -73,6 +73,7 @@ class SliceView(_OffScreenView):
     """One of Red, Yellow, Green."""
 
     def __init__(self, name, orientation, applicationLogic, size=(400, 400)):
+        self.mouse = None
         self._openWindow(size)
         self.renderer.GetActiveCamera().ParallelProjectionOn()
         self._mapper = vtk.vtkImageMapper()

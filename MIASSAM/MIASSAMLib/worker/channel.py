@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import queue
 import shutil
-import sys
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,10 +35,17 @@ class Channel:
 
     @classmethod
     def on_standard_streams(cls, folder: Path) -> Channel:
-        """Take stdin and stdout for the protocol; whatever else writes to stdout goes to stderr."""
-        target = os.fdopen(os.dup(1), "wb")
+        """Take stdin and stdout for the protocol; whatever else writes to stdout goes to stderr.
+
+        Whatever else looks at stdin finds nothing there: on Windows a library that peeks at a pipe while
+        the thread of `listen` reads it waits until the next request comes (numpy#24290).
+        """
+        source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
         os.dup2(2, 1)
-        return cls(sys.stdin.buffer, target, folder)
+        return cls(source, target, folder)
 
     def listen(self) -> None:
         """Start reading requests in the background."""

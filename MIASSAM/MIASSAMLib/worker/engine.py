@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -83,10 +84,13 @@ class Engine:
 
     def build_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build a memory bank from volumes."""
-        return banks.build_bank_of(arguments, self._model(arguments, call), call)
+        model = self._model(arguments, call)
+        self._release_banks()
+        return banks.build_bank_of(arguments, model, call)
 
     def build_sample_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build the bank that fits a sample volume."""
+        self._release_banks()
         return banks.build_sample_bank(arguments, self._model(arguments, call), call)
 
     def bank_info(self, arguments: Arguments, call: Call) -> dict[str, Any]:
@@ -144,6 +148,11 @@ class Engine:
         gone = [name for name in self._readings if name[0] == of or (all_but and name[0] != all_but)]
         for name in gone:
             self._readings.pop(name).forget()
+
+    def _release_banks(self) -> None:
+        """Let go of memory-mapped banks: Windows replaces no folder of which a file is open."""
+        self._segmenters, self._readings = {}, {}
+        gc.collect()
 
 
 def _manifest_digest(bank: str) -> str:

@@ -62,8 +62,12 @@ def make_sample(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
 def list_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
     """Name every model there is, in words, with its size, and say whether it is on this machine."""
     from ..checkpoints import list_checkpoints
+    from ..sam.registry import checkpoint_cache_folder
 
+    folder = checkpoint_cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
     return {
+        "folder": str(folder),
         "models": [
             {
                 "name": each.entry.name, "words": each.entry.words, "size": each.entry.about,

@@ -1,7 +1,6 @@
 """Build the flat ``qt`` module that PythonQt gives Slicer's scripts, on PySide6 and off screen."""
 
 import ctypes
-import enum
 import os
 import sys
 import tempfile
@@ -11,7 +10,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from . import properties, signals
+from . import enums, properties, signals
 from .uiLoader import CUSTOM_WIDGETS, QUiLoader, standIn
 
 __all__ = ["CUSTOM_WIDGETS", "installQt", "standIn"]
@@ -54,7 +53,10 @@ def _giveManners(module):
     base.delete = lambda self: self.deleteLater()
     QtCore.QTimer.singleShot = staticmethod(_singleShot)
     for kind in [module.Qt, *kinds]:
-        _numberEnums(kind)
+        enums.plainEnums(kind)
+    enums.reverseConstructors()
+    for kind in (QtWidgets.QTableWidgetItem, QtWidgets.QListWidgetItem, QtWidgets.QTreeWidgetItem):
+        kind.__getattribute__ = _plainLookUp(kind)
 
 
 def _lookUpOf(base):
@@ -69,7 +71,7 @@ def _lookUpOf(base):
         value = original(self, name)
         if type(value) is QtCore.SignalInstance:
             return signals.BoundSignal(value, signals.arityOf(self, name))
-        return value
+        return enums.takingNumbers(value) if isinstance(value, enums.METHODS) else value
 
     return lookUp
 
@@ -91,13 +93,14 @@ def _singleShot(milliseconds, slot):
     timer.start(milliseconds)
 
 
-def _numberEnums(namespace):
-    """PythonQt's enum values are integers."""
-    for name in dir(namespace):
-        value = getattr(namespace, name, None)
-        if isinstance(value, type) and issubclass(value, enum.Enum) and not issubclass(value, int):
-            value.__int__ = lambda member: member.value
-            value.__index__ = lambda member: member.value
+def _plainLookUp(kind):
+    original = kind.__getattribute__
+
+    def lookUp(self, name):
+        value = original(self, name)
+        return enums.takingNumbers(value) if isinstance(value, enums.METHODS) else value
+
+    return lookUp
 
 
 def _keepNoneAlive():

@@ -1,7 +1,9 @@
-"""Exclusion masks: slices of a normal volume that must not teach a bank what is normal.
+"""Masks: segmentations and label maps that mark a part of a volume, wherever their own voxels lie.
 
-A mask is a segmentation or a label map; what it marks is left out, and two slices on either side.
+They bound the search (a region), or name slices that must not teach a bank what is normal (an exclusion mask).
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
@@ -18,10 +20,36 @@ def listMasks():
     return [node for kind in MASK_CLASSES for node in slicer.util.getNodesByClass(kind)]
 
 
-def excludedVoxels(maskNode, volumeNode):
-    """Return what a mask marks, uint8 (K, J, I) in the voxels of a volume, wherever the mask's own voxels lie."""
+@dataclass(frozen=True)
+class Region:
+    """The part of a volume that is searched: a label map, a segmentation, or one segment of it."""
+
+    node: object
+    segmentID: str = ""
+
+    @property
+    def key(self):
+        """Name this region as it is now; it changes when its voxels or its place do."""
+        changed = [self.node.GetMTime(), *_mTimesOfVoxels(self.node)]
+        transform = self.node.GetParentTransformNode()
+        changed.append(transform.GetTransformToWorldMTime() if transform is not None else 0)
+        return "-".join(map(str, (self.node.GetID(), self.segmentID, *changed)))
+
+    def voxels(self, volumeNode):
+        """Return what is searched, uint8 (K, J, I) in the voxels of a volume."""
+        return markedVoxels(self.node, volumeNode, self.segmentID)
+
+
+def _mTimesOfVoxels(node):
+    if node.IsA("vtkMRMLSegmentationNode"):
+        return [node.GetSegmentation().GetMTime()]
+    return [node.GetImageData().GetMTime()] if node.GetImageData() is not None else []
+
+
+def markedVoxels(maskNode, volumeNode, segmentID=""):
+    """Return what a mask, or one segment of it, marks: uint8 (K, J, I) in the voxels of a volume."""
     if maskNode.IsA("vtkMRMLSegmentationNode"):
-        marked = _ofSegmentation(maskNode, volumeNode)
+        marked = _ofSegmentation(maskNode, volumeNode, [segmentID] if segmentID else None)
     elif maskNode.IsA("vtkMRMLLabelMapVolumeNode"):
         marked = _ofLabelMap(maskNode, volumeNode)
     else:
@@ -30,16 +58,16 @@ def excludedVoxels(maskNode, volumeNode):
         )
     if not marked.any():
         raise ModuleError(
-            _("'{mask}' marks nothing in '{volume}'. Choose the mask of this volume, or none.").format(
+            _("'{mask}' marks nothing in '{volume}'. Choose a mask of this volume, or none.").format(
                 mask=maskNode.GetName(), volume=volumeNode.GetName()
             )
         )
     return marked
 
 
-def _ofSegmentation(segmentation, volumeNode):
+def _ofSegmentation(segmentation, volumeNode, segmentIDs):
     marked = np.zeros(tuple(reversed(volumeNode.GetImageData().GetDimensions())), np.uint8)
-    for segmentID in segmentation.GetSegmentation().GetSegmentIDs():
+    for segmentID in segmentIDs or segmentation.GetSegmentation().GetSegmentIDs():
         array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentID, volumeNode)
         if array is not None:
             marked[array > 0] = 1

@@ -1,0 +1,299 @@
+"""What users of such modules expect, by real clicks, keys and mouse."""
+
+import csv
+
+import numpy as np
+import pytest
+import slicer
+from slicer_host.events import settle, waitFor
+from slicer_host.mouse import Mouse
+
+from .conftest import addVolume, spots
+from .test_corrections import LEFT_3, drag, pressKey, voxelsOf, waitUntilDone
+from .test_exclusion_masks import addLabelMap
+from .test_logic import segmentVoxels
+from .test_panel import segment
+
+
+def leftHalf():
+    region = np.zeros(spots().shape, np.uint8)
+    region[:, :, :25] = 1
+    return region
+
+
+def userSegmentation(volume, array, name="Mine"):
+    """A segmentation with one segment that the user has drawn."""
+    from MIASSAMSlicerLib import segmentVoxels as io
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    io.writeSegment(node, node.GetSegmentation().AddEmptySegment("own", "Organ"), volume, array)
+    return node
+
+
+# Region
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "label map"])
+def test_only_the_region_is_searched(ready, kind):
+    volume = ready.parameters.inputVolume
+    node = userSegmentation(volume, leftHalf()) if kind == "segmentation" else addLabelMap(leftHalf(), np.eye(4))
+    ready.ui.regionSelector.setCurrentNode(node)
+    segment(ready)
+    assert np.array_equal(segmentVoxels(ready.results, 1), (spots() > 150) & (leftHalf() > 0))
+    assert ready.results.segmentation.GetSegmentation().GetNumberOfSegments() == 1
+    ready.ui.regionSelector.setCurrentNode(None)
+    segment(ready)
+    assert ready.results.segmentation.GetSegmentation().GetNumberOfSegments() == 2
+
+
+def test_one_segment_can_be_the_region(ready):
+    from MIASSAMSlicerLib import segmentVoxels as io
+
+    volume = ready.parameters.inputVolume
+    node = userSegmentation(volume, leftHalf())
+    other = node.GetSegmentation().AddEmptySegment("right", "Right half")
+    io.writeSegment(node, other, volume, 1 - leftHalf())
+    ready.ui.regionSelector.setCurrentNode(node)
+    combo = ready.ui.regionSegmentComboBox
+    assert not combo.isHidden()
+    combo.currentIndex = combo.findText("Right half")
+    segment(ready)
+    found = segmentVoxels(ready.results, 1) if 1 in _lesions(ready) else segmentVoxels(ready.results, 2)
+    assert np.array_equal(found, (spots() > 150) & (leftHalf() == 0))
+
+
+def _lesions(panel):
+    from MIASSAMSlicerLib.anomalySegments import ownSegments
+
+    return {n for n in ownSegments(panel.results.segmentation) if segmentVoxels(panel.results, n).any()}
+
+
+def test_a_library_that_knows_no_regions_is_told(ready, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_OLD", "1")
+    ready.ui.regionSelector.setCurrentNode(addLabelMap(leftHalf(), np.eye(4)))
+    segment(ready)
+    assert "does not know regions" in ready.ui.logTextEdit.plainText
+
+
+def test_a_correction_uses_the_region_of_the_run(ready, monkeypatch):
+    """Also when another region was chosen meanwhile: the volume is not sent again."""
+    ready.ui.regionSelector.setCurrentNode(addLabelMap(leftHalf(), np.eye(4)))
+    segment(ready)
+    asked, worker = [], ready.jobs.worker
+    ask = worker.ask
+    monkeypatch.setattr(worker, "ask", lambda verb, *rest, **named: asked.append(verb) or ask(verb, *rest, **named))
+    ready.ui.regionSelector.setCurrentNode(None)
+    drag(ready, LEFT_3, (20, 30, 3))
+    waitUntilDone(ready)
+    assert asked == ["redecode"]
+
+
+# Output segmentation and bank
+
+
+def test_segments_go_into_the_chosen_segmentation_beside_its_own(ready):
+    from MIASSAMSlicerLib import segmentVoxels as io
+
+    volume = ready.parameters.inputVolume
+    own = userSegmentation(volume, leftHalf(), "Mine")
+    before = io.readSegment(own, own.GetSegmentation().GetNthSegmentID(0), volume)
+    ready.ui.outputSelector.setCurrentNode(own)
+    for _ in range(2):
+        segment(ready)
+    assert ready.results.segmentation is own
+    assert own.GetSegmentation().GetNumberOfSegments() == 3
+    assert np.array_equal(io.readSegment(own, own.GetSegmentation().GetNthSegmentID(0), volume), before)
+    assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
+
+
+def test_without_a_bank_the_volume_is_compared_with_itself(ready):
+    combo = ready.ui.bankComboBox
+    assert combo.itemText(0) == "None (the patient's own other side)"
+    combo.currentIndex = 0
+    assert ready.parameters.bankPath == "" and ready.ui.segmentButton.enabled
+    assert "own other side" in ready.ui.bankInfoLabel.text
+    segment(ready)
+    assert ready.results.record["request"]["bankPath"] == ""
+
+
+# Findings
+
+
+def rowsOf(table):
+    node = table.GetTable()
+    columns = range(node.GetNumberOfColumns())
+    return [[node.GetValue(row, column).ToString() for column in columns] for row in range(node.GetNumberOfRows())]
+
+
+def test_the_findings_are_a_table_node_and_can_be_saved(segmented, monkeypatch, tmp_path):
+    import qt
+
+    table = segmented.results.table
+    assert table.GetName() == "Patient anomaly table"
+    assert rowsOf(table) == [
+        ["1", "0.072", "10.0", "4.0", "2", "2-3", "10"],
+        ["2", "0.030", "20.0", "8.0", "1", "3-3", "11"],
+    ]
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_arguments: str(tmp_path / "findings"))
+    segmented.ui.saveTableButton.click()
+    saved = list(csv.reader((tmp_path / "findings.csv").open(encoding="utf-8")))
+    assert len(saved) == 3 and saved[0][1] == "volume (ml)" and saved[1][1] == "0.072"
+
+
+def test_the_table_follows_a_correction_and_shows_no_stale_diameter(segmented):
+    drag(segmented, LEFT_3, (20, 30, 3))
+    waitUntilDone(segmented)
+    assert rowsOf(segmented.results.table)[0] == ["1", "0.061", "", "", "2", "2-3", "10"]
+    segmented.ui.undoButton.click()
+    assert rowsOf(segmented.results.table)[0][1] == "0.072"
+
+
+def test_arrow_keys_and_buttons_go_through_the_findings(segmented, views):
+    from PySide6 import QtCore
+    from PySide6.QtTest import QTest
+
+    table = segmented.ui.resultsTable
+    table.setCurrentCell(0, 0)
+    assert segmented.ui.statusLabel.text == "Slice 3, anomaly 2."
+    QTest.keyClick(table, QtCore.Qt.Key_Down)
+    assert segmented.ui.statusLabel.text == "Slice 2, anomaly 1."
+    assert views.sliceViews["Red"].node.GetSliceToRAS().GetElement(2, 3) == pytest.approx(2.0)
+    segmented.ui.nextButton.click()
+    assert table.currentRow() == 2
+    segmented.ui.nextButton.click()
+    assert table.currentRow() == 0, "round at the end"
+    segmented.ui.previousButton.click()
+    assert table.currentRow() == 2
+    pressKey(segmented, "Key_N")
+    assert table.currentRow() == 0
+    pressKey(segmented, "Key_P")
+    assert table.currentRow() == 2
+
+
+def test_show_3d_makes_and_removes_surfaces(segmented):
+    segmentation = segmented.results.segmentation.GetSegmentation()
+    segmented.ui.show3DButton.click()
+    assert segmentation.ContainsRepresentation("Closed surface")
+    segmented.ui.show3DButton.click()
+    assert not segmentation.ContainsRepresentation("Closed surface")
+
+
+# Box, reset
+
+
+def drawBox(panel, views, first, second, name="Red"):
+    from MIASSAMSlicerLib.volumes import worldFromIjk
+
+    view = views.sliceViews[name]
+    view.node.JumpSliceByOffsetting(*worldFromIjk(panel.results.inputVolume, first))
+    view.array()
+    mouse = Mouse(view)
+    for corner in (first, second):
+        mouse.click(worldFromIjk(panel.results.inputVolume, corner))
+        view.array()
+    settle()
+
+
+@pytest.mark.parametrize("way", ["button", "key"])
+def test_a_box_outlines_what_is_in_it(segmented, views, way):
+    views.resetSliceViews()
+    before = voxelsOf(segmented)
+    if way == "button":
+        segmented.ui.boxButton.click()
+    else:
+        pressKey(segmented, "Key_B")
+    drawBox(segmented, views, (6, 8, 3), (11, 18, 3))
+    waitUntilDone(segmented)
+    after = voxelsOf(segmented)
+    wanted = (spots() > 150)[3]
+    wanted[:, 12:] = False
+    assert np.array_equal(after[0][3], wanted)
+    assert np.array_equal(np.delete(after[0], 3, 0), np.delete(before[0], 3, 0))
+    assert not slicer.util.getNodesByClass("vtkMRMLMarkupsROINode"), "the box is gone once it is drawn"
+    segmented.ui.undoButton.click()
+    assert np.array_equal(voxelsOf(segmented)[0], before[0])
+    assert segmented.results.points.GetNumberOfControlPoints() == 3
+
+
+def test_a_box_where_nothing_was_found_begins_a_new_anomaly(segmented, views):
+    views.resetSliceViews()
+    slicer.util.arrayFromVolume(segmented.results.inputVolume)  # unchanged: the worker's copy decides
+    segmented.ui.boxButton.click()
+    drawBox(segmented, views, (6, 8, 2), (16, 18, 2))
+    waitUntilDone(segmented)
+    assert _lesions(segmented) >= {1}
+    segmented.ui.boxButton.click()
+    drawBox(segmented, views, (34, 23, 4), (44, 32, 4))
+    waitUntilDone(segmented)
+    assert len(rowsOf(segmented.results.table)) == 3
+
+
+def test_a_box_in_another_view_is_refused(segmented, views):
+    views.resetSliceViews()
+    before = voxelsOf(segmented)
+    segmented.ui.boxButton.click()
+    drawBox(segmented, views, (6, 12, 1), (16, 12, 4), "Green")
+    waitUntilDone(segmented)
+    assert "view that shows the volume's slices" in segmented.ui.statusLabel.text
+    assert np.array_equal(voxelsOf(segmented)[0], before[0])
+
+
+def test_a_slice_can_be_reset_and_that_be_undone(segmented):
+    before = voxelsOf(segmented)
+    for target in ((20, 30, 3), (5, 5, 3)):
+        drag(segmented, LEFT_3, target)
+        waitUntilDone(segmented)
+    corrected = voxelsOf(segmented)
+    segmented.ui.resultsTable.setCurrentCell(0, 0)
+    segmented.ui.resetSliceButton.click()
+    assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(segmented), before))
+    segmented.ui.undoButton.click()
+    assert all(np.array_equal(a, b) for a, b in zip(voxelsOf(segmented), corrected))
+    segmented.ui.resultsTable.setCurrentCell(1, 0)
+    segmented.ui.resetSliceButton.click()
+    assert segmented.ui.statusLabel.text == "Slice 2 was not corrected."
+
+
+# Several volumes, maintenance
+
+
+def test_several_volumes_are_segmented_one_after_the_other(ready, quietDialogs):
+    import qt
+
+    second = addVolume(name="Second")
+    damaged = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    ready.ui.severalButton.click()
+    dialog = ready.actions._dialog
+    assert dialog.list.count == 3
+    dialog.buttons.button(qt.QDialogButtonBox.Ok).click()
+    waitFor(lambda: quietDialogs and not ready.jobs.isBusy, what="the end of the run")
+    settle()
+    for volume in (slicer.util.getNode("Patient"), second):
+        assert ready.logic.resultsOf(volume) is not None
+    assert ready.logic.resultsOf(damaged) is None
+    assert "Empty" in quietDialogs[0] and "has no voxels" in quietDialogs[0] and len(quietDialogs) == 1
+
+
+def test_cancel_stops_several_volumes(ready, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_SECONDS", "0.3")
+    second = addVolume(name="Second")
+    ready.actions._onSeveralChosen([ready.parameters.inputVolume, second])
+    waitFor(lambda: ready.ui.progressBar.value >= 1)
+    ready.ui.segmentButton.click()
+    waitFor(lambda: not ready.jobs.isBusy)
+    settle(0.2)
+    assert not ready.jobs.isBusy and ready.logic.resultsOf(second) is None
+
+
+def test_versions_and_folders_are_shown(ready, monkeypatch):
+    import qt
+
+    opened = []
+    monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    ready.ui.versionsButton.click()
+    assert "torch 2" in ready.ui.logTextEdit.plainText and "numpy" in ready.ui.logTextEdit.plainText
+    ready.ui.bankFolderButton.click()
+    ready.ui.modelFolderButton.click()
+    waitFor(lambda: len(opened) == 2)
+    assert opened[0].endswith("banks") and opened[1] == "/models"
