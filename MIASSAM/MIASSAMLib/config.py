@@ -160,6 +160,10 @@ class RefinedConfig(Config):
         level_quantile: the cluster-forming level exceeds this share of normal tissue.
         axis_sigma_mm: Gaussian smoothing of maps along the slice axis; 0 = none.
 
+    Lesions (docs/adr/0001):
+        grow_tail: a cluster belongs to a lesion it overlaps when at most this share of normal slices has one as heavy.
+        independent_mm: slices this far apart count as independent looks at the volume.
+
     Outlines of a cluster (docs/adr/0005):
         zoom: a cluster is looked at again in windows this many times as wide as it is.
         window_least_px: side of the smallest window, native px: less shows nothing but interpolation.
@@ -186,6 +190,8 @@ class RefinedConfig(Config):
     held_out_gap: int = 2
     level_quantile: float = 0.975
     axis_sigma_mm: float = 0.0
+    grow_tail: float = 0.3
+    independent_mm: float = 10.0
     zoom: tuple[float, ...] = (2.0, 3.0)
     window_least_px: int = 32
     window_share: float = 0.75

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ..protocols import Progress
 from ..volume.slice_image import map_to_frame_xy
 from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
-from .clusters import GROW_TAIL, Stack, find_clusters, link_lesions, seed_tail
+from .lesions import find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
 from .prompts import UserPrompts, cluster_box, cluster_point
 from .reading import Reading, SegmentOptions, Stopwatch
@@ -95,7 +95,7 @@ def _score(
         with watch.stage("search"):
             values = map_calibrated(encoded, reading.bank, calibration, _config(reading))
         reading.maps[encoded.index] = values.astype(np.float16)
-        if options.all_slices or 10 ** -surprise(values, calibration, encoded.depth) <= GROW_TAIL:
+        if options.all_slices or 10 ** -surprise(values, calibration, encoded.depth) <= _config(reading).grow_tail:
             reading.rest(encoded)
         progress("scoring slices", done, len(missing))
     if missing and _config(reading).axis_sigma_mm:
@@ -124,31 +124,23 @@ def _lesions(
 ) -> list[list[tuple[int, BoolArray]]]:
     """Return lesions as (slice index, cluster) pairs; with `all_slices` also each other slice's heaviest cluster."""
     prepared = reading.prepared
-    stack = Stack(len(indexes), prepared.plane.spacing_yxs_mm[2], prepared.map_pixel_mm)
-    maps = [_map(reading, index) for index in indexes]
-    clusters = find_clusters(maps, [prepared.depth(index) for index in indexes], calibration)
-    groups = link_lesions(clusters, seed_tail(stack, options.sensitivity), stack, calibration.level)
+    maps, depths = [_map(reading, index) for index in indexes], [prepared.depth(index) for index in indexes]
+    extent_mm = len(indexes) * float(prepared.plane.spacing_yxs_mm[2])
+    clusters = find_clusters(maps, depths, calibration, _config(reading))
+    groups = link_lesions(clusters, seed_tail(extent_mm, options.sensitivity, _config(reading)))
     lesions = [[(indexes[cluster.position], cluster.mask) for cluster in group] for group in groups]
     if options.all_slices:
         taken = {index for group in lesions for index, _ in group}
         rest = [index for index in indexes if index not in taken and (_map(reading, index) > OUTSIDE).any()]
-        lesions += [[(index, _top_cluster(_map(reading, index)))] for index in rest]
+        lesions += [[(index, top_cluster(_map(reading, index), calibration.level, OUTSIDE))] for index in rest]
     return lesions
-
-
-def _top_cluster(values: FloatArray) -> BoolArray:
-    """Return the part of a map above half its maximum that holds the maximum: the paper always points somewhere."""
-    low = float(values[values > OUTSIDE].mean())
-    labels, _ = ndimage.label(values >= low + 0.5 * (float(values.max()) - low))
-    y, x = np.unravel_index(int(np.argmax(values)), values.shape)
-    return np.asarray(labels == labels[y, x])
 
 
 def _cluster_at(values: FloatArray, level: float, point_xy: DoubleArray, all_slices: bool) -> BoolArray | None:
     """Return the cluster of a map that a point (x, y), map px, lies in or beside; None where there is none."""
     parts, count = ndimage.label(values > level)
     if all_slices and not count and (values > OUTSIDE).any():
-        parts = _top_cluster(values).astype(int)
+        parts = top_cluster(values, level, OUTSIDE).astype(int)
     if not parts.any():
         return None
     distance, (rows, columns) = ndimage.distance_transform_edt(parts == 0, return_indices=True)

@@ -1,0 +1,82 @@
+"""From clusters to lesions: what seeds, what joins."""
+
+from __future__ import annotations
+
+import numpy as np
+from MIASSAMLib.config import PRESETS
+from MIASSAMLib.method.calibrated import Calibration
+from MIASSAMLib.method.lesions import Cluster, find_clusters, link_lesions, seed_tail, top_cluster
+from MIASSAMLib.method.normal_tail import NormalExtremes
+
+REFINED = PRESETS["refined"]
+LEVEL = 2.0
+NORMAL = NormalExtremes(np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)), np.zeros(200))
+CALIBRATION = Calibration({}, (0.0, 1.0), LEVEL, NORMAL)
+
+
+def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
+    rows, columns = np.indices((256, 256))
+    distance = np.hypot(columns - x, rows - 100)
+    return np.where(distance < radius, peak, 0).astype(np.float32)
+
+
+def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
+    clusters = find_clusters(maps, [0.0] * len(maps), CALIBRATION, REFINED)
+    return link_lesions(clusters, seed_tail(len(maps) * spacing, sensitivity, REFINED))
+
+
+def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
+    assert lesions_of([spot(3.0)] * 4) == []
+    (lesion,) = lesions_of([spot(0), spot(20), spot(25), spot(20), spot(0)])
+    assert [cluster.position for cluster in lesion] == [1, 2, 3]
+
+
+def test_a_lesion_grows_over_clusters_that_are_not_common_and_overlap_it():
+    uncommon, common, beside = spot(4.6), spot(2.5), spot(4.6, x=180)
+    (lesion,) = lesions_of([common, uncommon, spot(25), uncommon, common, uncommon])
+    assert [cluster.position for cluster in lesion] == [1, 2, 3], "what is common ends it, what lies beyond is alone"
+    (lesion,) = lesions_of([beside, spot(25), beside])
+    assert [cluster.position for cluster in lesion] == [1], "what does not overlap it is not part of it"
+
+
+def test_two_lesions_are_two_and_what_bridges_them_makes_them_one():
+    pair = spot(25, x=100) + spot(25, x=160)
+    assert [len(group) for group in lesions_of([pair, pair])] == [2, 2]
+    (joined,) = lesions_of([pair, spot(25, x=130, radius=40), pair])
+    assert sorted(cluster.position for cluster in joined) == [0, 0, 1, 2, 2]
+
+
+def test_the_rarest_lesion_comes_first():
+    found = lesions_of([spot(12, x=60) + spot(60, x=180)])
+    assert [int(np.nonzero(group[0].mask)[1].mean()) for group in found] == [180, 60]
+
+
+def test_more_slices_are_more_looks_and_ask_for_rarer_seeds():
+    assert seed_tail(10, 0.05, REFINED) == seed_tail(5, 0.05, REFINED)
+    assert np.isclose(1 - (1 - seed_tail(100, 0.05, REFINED)) ** 10, 0.05)
+    assert seed_tail(100, 0.2, REFINED) > seed_tail(100, 0.05, REFINED)
+
+
+def test_a_cluster_is_compared_with_normal_slices_of_its_own_depth():
+    depths = np.repeat([0.0, 1.0], 100)
+    quiet, loud = np.log1p(np.linspace(2, 3, 100)), np.log1p(np.linspace(6, 9, 100))
+    normal = NormalExtremes(np.concatenate([quiet, loud]), np.zeros(200), depths)
+    assert normal.tail_probability(7, 0, 0.0) < 0.1 < 0.9 < normal.tail_probability(7, 0, 1.0)
+    assert normal.tail_probability(10, 0, 1.0) < 0.4
+    assert NormalExtremes(np.zeros(0), np.zeros(0), np.zeros(0)).tail_probability(9, 9, 0.5) == 1
+
+
+def test_a_cluster_keeps_its_pixels():
+    (lesion,) = lesions_of([spot(25)])
+    np.testing.assert_array_equal(lesion[0].mask, spot(25) > LEVEL)
+    assert lesion[0].overlaps(lesion[0])
+
+
+def test_no_cluster_is_no_lesion():
+    assert lesions_of([spot(0)] * 3) == []
+
+
+def test_the_top_cluster_is_where_the_map_is_highest():
+    values = spot(3, x=60) + spot(5, x=180)
+    np.testing.assert_array_equal(top_cluster(values, LEVEL, -1.0), spot(5, x=180) > 0)
+    np.testing.assert_array_equal(top_cluster(values, 9.0, -1.0), spot(5, x=180) > 0)
