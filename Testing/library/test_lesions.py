@@ -22,29 +22,30 @@ def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
 
 
 def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
-    clusters = find_clusters(maps, [0.0] * len(maps), CALIBRATION)
+    found = [find_clusters(index, values, 0.0, CALIBRATION) for index, values in enumerate(maps)]
+    clusters = [cluster for one in found for cluster in one.uncommon]
     return link_lesions(clusters, seed_tail(len(maps) * spacing, sensitivity, REFINED))
 
 
 def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
     assert lesions_of([spot(3.0)] * 4) == []
     (lesion,) = lesions_of([spot(0), spot(20), spot(25), spot(20), spot(0)])
-    assert [cluster.position for cluster in lesion] == [1, 2, 3]
+    assert [cluster.index for cluster in lesion] == [1, 2, 3]
 
 
 def test_a_lesion_grows_over_clusters_that_are_not_common_and_overlap_it():
     uncommon, common, beside = spot(4.6), spot(2.5), spot(4.6, x=180)
     (lesion,) = lesions_of([common, uncommon, spot(25), uncommon, common, uncommon])
-    assert [cluster.position for cluster in lesion] == [1, 2, 3], "what is common ends it, what lies beyond is alone"
+    assert [cluster.index for cluster in lesion] == [1, 2, 3], "what is common ends it, what lies beyond is alone"
     (lesion,) = lesions_of([beside, spot(25), beside])
-    assert [cluster.position for cluster in lesion] == [1], "what does not overlap it is not part of it"
+    assert [cluster.index for cluster in lesion] == [1], "what does not overlap it is not part of it"
 
 
 def test_two_lesions_are_two_and_what_bridges_them_makes_them_one():
     pair = spot(25, x=100) + spot(25, x=160)
     assert [len(group) for group in lesions_of([pair, pair])] == [2, 2]
     (joined,) = lesions_of([pair, spot(25, x=130, radius=40), pair])
-    assert sorted(cluster.position for cluster in joined) == [0, 0, 1, 2, 2]
+    assert sorted(cluster.index for cluster in joined) == [0, 0, 1, 2, 2]
 
 
 def test_the_rarest_lesion_comes_first():
@@ -81,3 +82,11 @@ def test_the_top_cluster_is_where_the_map_is_highest():
     values = spot(3, x=60) + spot(5, x=180)
     np.testing.assert_array_equal(top_cluster(values, LEVEL, -1.0), spot(5, x=180) > 0)
     np.testing.assert_array_equal(top_cluster(values, 9.0, -1.0), spot(5, x=180) > 0)
+
+
+def test_a_slice_scores_by_its_rarest_cluster_and_none_scores_nothing():
+    found = find_clusters(3, spot(60, x=60) + spot(2.5, x=180), 0.0, CALIBRATION)
+    (rare,) = found.uncommon
+    assert rare.index == 3 and found.tail == rare.tail < 0.01 and found.score > 2
+    nothing = find_clusters(3, spot(0), 0.0, CALIBRATION)
+    assert (nothing.tail, nothing.uncommon, nothing.score) == (1.0, (), 0.0)

@@ -205,13 +205,6 @@ class Calibration:
         patches = PatchDistances(squared, wanted, places, encoded.depth)
         return self.law.standardize(self._fused(patches), encoded.foreground)
 
-    def surprise(self, values: FloatArray, depth: float) -> float:
-        """Return the score of a slice at a depth (0 to 1): -log10 of the tail probability of its rarest cluster."""
-        parts = find_parts(values, self.level)
-        pairs = zip(parts.peaks, parts.masses, strict=True)
-        tails = [self.law.extremes.tail_probability(peak, mass, depth) for peak, mass in pairs]
-        return float(-np.log10(max(min(tails, default=1.0), 1e-30)))
-
     def pixel_note(self, pixel_mm: float) -> tuple[str, ...]:
         """Return a warning when pixels are much coarser or finer than the bank's: blur alone looks unusual then."""
         if self.pixels_mm_ is None:
