@@ -30,7 +30,7 @@ def brain_bank_path(tmp_path_factory, embedded_model, normal_brains) -> Path:
     """A bank of normal brain phantoms, preset `refined`."""
     path = tmp_path_factory.mktemp("banks") / "brain.bank"
     sources = [BuildSource(f"normal_{n}", lambda p=p: (p.volume, None)) for n, p in enumerate(normal_brains)]
-    build_bank(path, sources, embedded_model, preset("refined"), BuildOptions(anatomy="brain phantom"))
+    build_bank(path, sources, embedded_model, preset("refined"), BuildOptions(modality="mri", anatomy="brain phantom"))
     return path
 
 
