@@ -12,7 +12,6 @@ from MIASSAMLib.phantoms import Phantom, make_phantom
 from MIASSAMLib.sam import load_model
 
 N_NORMAL = 3
-SHARED_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +36,3 @@ def brain_bank_path(tmp_path_factory, embedded_model, normal_brains) -> Path:
 @pytest.fixture(scope="session")
 def brain_bank(brain_bank_path) -> MemoryBank:
     return MemoryBank.load(brain_bank_path)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real volumes beside the project."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip("the folder of real volumes is not beside the project")
-    return SHARED_DATA

@@ -119,7 +119,7 @@ class Finish:
             record = extend_storage(folder, stem, rows, self.path, old)
         else:
             choice = choose_storage(self.compress, len(rows), rows.dimension)
-            record = write_storage(folder, stem, rows, choice, self.draft.seed, self.progress)
+            record = write_storage(folder / stem, rows, choice, self.draft.seed, self.progress)
         places = self._places(kind)
         if np.isnan(places).all():
             return record

@@ -80,17 +80,12 @@ def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, 
 
 
 def write_storage(
-    folder: Path,
-    stem: str,
-    rows: Rows,
-    choice: tuple[str, str],
-    seed: int = 0,
-    progress: Progress = no_progress,
+    base: Path, rows: Rows, choice: tuple[str, str], seed: int = 0, progress: Progress = no_progress
 ) -> KindRecord:
-    """Write rows and return their record; file names begin with `stem`."""
+    """Write rows and return their record; paths of files begin with `base`."""
     storage, reason = choice
-    files = _file_names(storage, stem)
-    paths = {role: folder / name for role, name in files.items()}
+    files = _file_names(storage, base.name)
+    paths = {role: base.with_name(name) for role, name in files.items()}
     quality: dict[str, Any] = {"exact": True}
     if storage == "none":
         write_flat(paths["index"], (len(rows), rows.dimension), rows.chunks())

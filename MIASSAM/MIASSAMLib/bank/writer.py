@@ -129,7 +129,7 @@ class BankWriter:
         n_slices: int = 1,
         digest: str = "",
         places: Mapping[str, AnyArray] | None = None,
-    ) -> None:
+    ) -> None:  # every keyword is stored beside the rows
         """Store the rows of a slice or a whole volume.
 
         Args:

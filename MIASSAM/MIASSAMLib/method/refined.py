@@ -6,7 +6,7 @@ Two passes: every slice is encoded and scored once; then only what is unusual is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -52,7 +52,8 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
     """Outline what the user points at on a slice, as the run outlines what the map points at."""
     calibration = read_calibration(reading) if reading.bank is not None else None
     if calibration is None:
-        target = _target(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0, points)
+        spot = _Spot(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0)
+        target = _target(spot, points)
         return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
     if index not in reading.maps:
         of_run = slice_range(reading.prepared.plane.n_slices, options.slices)
@@ -61,9 +62,10 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
         _score(reading, needed, calibration, options, no_progress, Stopwatch())
     values = _map(reading, index)
     cluster = _cluster_at(values, calibration.level, _to_map(reading, points.shown_xy), options.all_slices)
-    own = _with_own_prompts(reading, index, values, cluster, calibration.level, options)
+    spot = _Spot(reading, index, values, cluster, calibration.level)
+    own = _with_own_prompts(spot, options)
     is_own = own is not None and points.is_just(own.points.shown_xy)
-    target = own if own and is_own else _target(reading, index, values, cluster, calibration.level, points)
+    target = own if own and is_own else _target(spot, points)
     return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
 
 
@@ -89,7 +91,7 @@ def _score(
     options: SegmentOptions,
     progress: Progress,
     watch: Stopwatch,
-) -> None:
+) -> None:  # six: a step of `segment_refined`, which holds all of them
     """Make the maps of slices and label them, once."""
     assert reading.bank is not None
     missing = [index for index in indexes if index not in reading.maps]
@@ -162,38 +164,44 @@ def _to_map(reading: Reading, native_xy: DoubleArray) -> DoubleArray:
     return np.asarray((frame_xy + 0.5) * MAP_PX / FRAME_PX - 0.5)
 
 
-def _with_own_prompts(
-    reading: Reading,
-    index: int,
-    values: FloatArray,
-    cluster: BoolArray | None,
-    level: float,
-    options: SegmentOptions,
-) -> Target | None:
+@dataclass(frozen=True)
+class _Spot:
+    """A cluster (256, 256) of a slice's map, None where there is none, and the level that cut it out."""
+
+    reading: Reading
+    index: int
+    values: FloatArray
+    cluster: BoolArray | None
+    level: float
+
+    def box(self) -> DoubleArray:
+        """Return the cluster's box x0, y0, x1, y1 in native pixels."""
+        assert self.cluster is not None
+        box = cluster_box(self.values, self.cluster, self.level, _config(self.reading).box_level)
+        return self.reading.prepared.frame.to_native_xy(box.reshape(2, 2)).reshape(4)
+
+
+def _with_own_prompts(spot: _Spot, options: SegmentOptions) -> Target | None:
     """Return a cluster as a target with the map's own point and box."""
-    if cluster is None:
+    if spot.cluster is None:
         return None
-    config, frame = _config(reading), reading.prepared.frame
+    config = _config(spot.reading)
     kind = options.prompt or config.prompt
-    point = frame.to_native_xy(map_to_frame_xy(cluster_point(values, cluster, level, kind, config.gamma)))
-    box = cluster_box(values, cluster, level, config.box_level)
-    native_box = frame.to_native_xy(box.reshape(2, 2)).reshape(4)
-    points = replace(UserPrompts.inside_at(point), box_xyxy=native_box)
-    own = _target(reading, index, values, cluster, level, points)
+    point = map_to_frame_xy(cluster_point(spot.values, spot.cluster, spot.level, kind, config.gamma))
+    points = UserPrompts.inside_at(spot.reading.prepared.frame.to_native_xy(point))
+    own = _target(spot, replace(points, box_xyxy=spot.box()))
     return replace(own, kind=kind, is_box_only=kind == "box")
 
 
-def _target(
-    reading: Reading, index: int, values: FloatArray, cluster: BoolArray | None, level: float, points: UserPrompts
-) -> Target:
+def _target(spot: _Spot, points: UserPrompts) -> Target:
     """Return what a user points at; the cluster's own box goes with it where the user gave none."""
-    if cluster is not None and points.box_xyxy is None:
-        box = cluster_box(values, cluster, level, _config(reading).box_level)
-        points = replace(points, box_xyxy=reading.prepared.frame.to_native_xy(box.reshape(2, 2)).reshape(4))
-    is_box_only = not len(points.inside)
+    if spot.cluster is not None and points.box_xyxy is None:
+        points = replace(points, box_xyxy=spot.box())
+    reading, index, is_box_only = spot.reading, spot.index, not len(points.inside)
     return Target(
-        index, points, "user", is_box_only, values, cluster, level, reading.embedding(index), reading.prepared
-    )
+        index, points, "user", is_box_only, spot.values, spot.cluster, spot.level,
+        reading.embedding(index), reading.prepared,
+    )  # fmt: skip
 
 
 def _outlined(
@@ -212,7 +220,7 @@ def _outlined(
     for done, index in enumerate(sorted(work), 1):
         values = _map(reading, index)
         own = [
-            _with_own_prompts(reading, index, values, cluster, calibration.level, options)
+            _with_own_prompts(_Spot(reading, index, values, cluster, calibration.level), options)
             for _, cluster in work[index]
         ]
         outlined = outline(
