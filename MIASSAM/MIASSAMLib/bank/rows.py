@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import threading
 import weakref
 import zipfile
@@ -10,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,16 @@ _BATCH_ROWS = 8192
 
 ReadRows = Callable[[AnyArray], FloatArray]
 """Row numbers (N,) -> rows (N, D)."""
+
+
+@functools.cache
+def faiss() -> Any:
+    """Return Faiss, loaded when it is first needed."""
+    import faiss
+
+    if sys.platform == "darwin":
+        faiss.omp_set_num_threads(1)  # its OpenMP and torch's cannot both run threads in one process on a Mac
+    return faiss
 
 
 @dataclass(frozen=True)

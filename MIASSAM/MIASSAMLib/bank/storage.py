@@ -144,7 +144,7 @@ def _file_names(storage: str, stem: str) -> Mapping[str, str]:
     return {
         "none": {"index": f"{stem}.faiss"},
         "half": {"rows": f"{stem}.half.npy"},
-        "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.faiss"},
+        "compressed": {"index": f"{stem}.faiss", "codes": f"{stem}.codes.faiss"},
     }[storage]
 
 

@@ -167,7 +167,7 @@ class BankWriter:
         where every part is excluded.
         """
         n_old = len(self._old_sources())
-        found = self._others(kind).search(queries, [not flag for flag in excluded[n_old:]])
+        found = self._others(kind).search_parts(queries, [not flag for flag in excluded[n_old:]])
         return np.minimum(found, self._base.search(kind, queries)) if self._base else found
 
     def select(self, select: Selector, words: str = "coreset") -> None:
