@@ -45,12 +45,10 @@ class CompressedSearcher:
         """The way it searches, in words."""
         return f"inverted file ({self.n_probe} of {self.n_lists} lists), short list of {self.n_short} re-scored"
 
-    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
-        """See `RowSearcher.search`."""
-        return self._search(queries, {})
-
-    def search_excluding(self, queries: FloatArray, excluded: AnyArray) -> tuple[FloatArray, AnyArray]:
-        """Search without the rows [first, last) of `excluded` (Q, 2), which belong to the query's source."""
+    def search(self, queries: FloatArray, excluded: AnyArray | None = None) -> tuple[FloatArray, AnyArray]:
+        """See `RowSearcher.search`; without the rows [first, last) of `excluded` (Q, 2), of the query's source."""
+        if excluded is None:
+            return self._search(queries, {})
         distances, winners = np.empty(len(queries), np.float32), np.empty(len(queries), np.int64)
         for span in np.unique(excluded, axis=0):
             own = (excluded == span).all(axis=1)
@@ -146,11 +144,11 @@ def _coded(codec: Any, index: Any, rows: Rows, n_listed: int, progress: Progress
 
 def _tune(searcher: CompressedSearcher, held_out: HeldOut, rows: Rows) -> dict[str, Any]:
     """Search more lists, then longer short lists, until the held-out recall no longer gains."""
-    quality = measure(held_out, searcher.search_excluding, rows)
+    quality = measure(held_out, searcher.search, rows)
     for knob, limit in {"n_probe": searcher.n_lists, "n_short": 256}.items():
         while quality["recall_at_1"] < 1 and 2 * getattr(searcher, knob) <= limit:
             setattr(searcher, knob, 2 * getattr(searcher, knob))
-            better = measure(held_out, searcher.search_excluding, rows)
+            better = measure(held_out, searcher.search, rows)
             if better["recall_at_1"] < quality["recall_at_1"] + 0.002:
                 setattr(searcher, knob, getattr(searcher, knob) // 2)
                 break

@@ -147,19 +147,14 @@ class OtherRows(ExactRows):
     """
 
     def __init__(self, read: ReadRows, counts: Sequence[int], dimension: int) -> None:
-        self._ends = np.cumsum([0, *counts]).tolist()
-        super().__init__(read, self._ends[-1], dimension)
+        self._ends = np.cumsum([0, *counts])
+        super().__init__(read, int(self._ends[-1]), dimension)
 
     def search_parts(self, queries: FloatArray, wanted: Sequence[bool]) -> FloatArray:
         """Return squared distances (Q,) to the nearest row of the wanted parts; infinite where none is wanted."""
-        runs: list[tuple[int, int]] = []
-        for flag, start, stop in zip(wanted, self._ends[:-1], self._ends[1:], strict=True):
-            if not flag or stop == start:
-                continue
-            if runs and runs[-1][1] == start:
-                start = runs.pop()[0]
-            runs.append((start, stop))
-        return self.search(queries, runs)[0]
+        turns = np.flatnonzero(np.diff(np.array([0, *wanted, 0], np.int8)))
+        runs = self._ends[turns].reshape(-1, 2).tolist()
+        return self.search(queries, [(start, stop) for start, stop in runs if start < stop])[0]
 
 
 def flat_searcher_of(rows: FloatArray) -> FlatSearcher:

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
-from .rows import ReadRows, RowFile, Rows, open_npy, squared_distances, to_half, write_npy
+from .quality import mask_excluded
+from .rows import READ_ERRORS, ReadRows, Rows, squared_distances, to_half, write_npy
 
 _BLOCK_ROWS = 32
 """Rows of which only the best goes into the short list; neighbors in a bank are alike, so larger blocks lose some."""
@@ -38,8 +39,11 @@ def open_half(path: Path, device: str = "cpu", resident: bool = True) -> TorchSe
     Raises:
         BankError: the file cannot be read.
     """
-    rows = open_npy(path)
-    if rows.dtype != np.float16:
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except READ_ERRORS as error:
+        raise BankError(f"{path} cannot be read; restore or rebuild the bank") from error
+    if rows.ndim != 2 or rows.dtype != np.float16:
         raise BankError(f"{path} holds {rows.dtype} of shape {rows.shape}, not rows; restore or rebuild the bank")
     return TorchSearcher(rows, device, resident)
 
@@ -48,12 +52,12 @@ class TorchSearcher:
     """Nearest rows by chunked half-precision products.
 
     Args:
-        rows: float16 or float32 (M, D), an array or the rows of a file, read again for the re-scoring.
+        rows: float16 or float32 (M, D), usually a memory map, read again for the re-scoring.
         device: torch device; the centered half-precision copy lives there.
         resident: keep that copy in memory; otherwise rows are converted chunk by chunk at every search.
     """
 
-    def __init__(self, rows: AnyArray | RowFile, device: str = "cpu", resident: bool = True) -> None:
+    def __init__(self, rows: AnyArray, device: str = "cpu", resident: bool = True) -> None:
         import torch
 
         self._rows = rows
@@ -72,12 +76,8 @@ class TorchSearcher:
         """The way it searches, in words."""
         return f"torch on {self._device} in {str(self._dtype).removeprefix('torch.')}, re-scored in float32"
 
-    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
-        """See `RowSearcher.search`."""
-        return self.search_excluding(queries, None)
-
-    def search_excluding(self, queries: FloatArray, excluded: AnyArray | None) -> tuple[FloatArray, AnyArray]:
-        """Search without the rows [first, last) of `excluded` (Q, 2)."""
+    def search(self, queries: FloatArray, excluded: AnyArray | None = None) -> tuple[FloatArray, AnyArray]:
+        """See `RowSearcher.search`; without the rows [first, last) of `excluded` (Q, 2)."""
         import torch
 
         centered = torch.from_numpy((queries - self._mean) * self._scale).to(self._device, self._dtype).T.contiguous()
@@ -122,19 +122,13 @@ def _block_winners(chunk: Any, norms: Any, queries: Any, start: int, excluded: A
     products = chunk @ queries
     scores = torch.add(norms[:, None], products, alpha=-2)
     if excluded is not None:
-        _mask(scores, excluded - start)
+        mask_excluded(scores, excluded - start)
     n_rows, n_queries = scores.shape
     if padding := -n_rows % _BLOCK_ROWS:
         scores = torch.cat([scores, scores.new_full((padding, n_queries), torch.inf)])
     lowest, where = scores.view(-1, _BLOCK_ROWS, n_queries).min(dim=1)
     offsets = torch.arange(0, len(scores), _BLOCK_ROWS, device=where.device)
     return lowest, where + offsets[:, None] + start
-
-
-def _mask(scores: Any, excluded: AnyArray) -> None:
-    for query, (first, last) in enumerate(excluded):
-        if last > 0 and first < len(scores):
-            scores[max(int(first), 0) : int(last), query] = float("inf")
 
 
 @functools.cache

@@ -97,7 +97,7 @@ def write_storage(
     elif storage == "half":
         write_half(paths["rows"], rows)
         searcher = open_half(paths["rows"], resident=False)
-        quality |= measure(find_held_out(rows, seed), searcher.search_excluding, rows)
+        quality |= measure(find_held_out(rows, seed), searcher.search, rows)
     else:
         quality = write_compressed(paths, rows, find_held_out(rows, seed), seed, progress)
     return KindRecord(storage, reason, len(rows), rows.dimension, files, quality)
