@@ -92,7 +92,7 @@ def write_storage(
     elif storage == "half":
         write_half(paths["rows"], rows)
         searcher = open_half(paths["rows"], resident=False)
-        quality |= measure(find_held_out(rows, seed), searcher.search_excluding, rows)
+        quality |= measure(find_held_out(rows, seed), searcher.search, rows)
     else:
         quality = write_compressed(paths, rows, find_held_out(rows, seed), seed, progress)
     return KindRecord(storage, reason, len(rows), rows.dimension, files, quality)
@@ -139,7 +139,7 @@ def _file_names(storage: str, stem: str) -> Mapping[str, str]:
     return {
         "none": {"index": f"{stem}.faiss"},
         "half": {"rows": f"{stem}.half.npy"},
-        "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.faiss"},
+        "compressed": {"index": f"{stem}.faiss", "codes": f"{stem}.codes.faiss"},
     }[storage]
 
 
