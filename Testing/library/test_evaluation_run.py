@@ -16,7 +16,7 @@ from MIASSAMLib.evaluation import compare
 from MIASSAMLib.evaluation.case_view import CaseView
 from MIASSAMLib.evaluation.cases import make_folds, read_cases
 from MIASSAMLib.evaluation.compare import Comparison
-from MIASSAMLib.evaluation.observe import Asked, MeasuredSegmenter, observe
+from MIASSAMLib.evaluation.observe import Asked, MeasuredReading, observe
 from MIASSAMLib.evaluation.options import EvaluateOptions
 from MIASSAMLib.evaluation.results import run_evaluation
 from MIASSAMLib.evaluation.workplace import Workplace
@@ -164,9 +164,10 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
             np.testing.assert_allclose(found[key], array, rtol=2e-3, atol=1e-4, err_msg=f"{fold.name} {key}")
         view = CaseView.of(fold.scored[0], fold.scored[0].load(), Preprocessing())
         squared = comparison.distances(fold.scored[0], fold)
-        measured = MeasuredSegmenter(place.model, config, found, view, squared)
-        plain = Segmenter(place.model, own, config).segment(view.prepared.volume)
-        np.testing.assert_allclose(measured.segment(view.prepared.volume).heat_kji, plain.heat_kji, atol=5e-3)
+        measured = MeasuredReading(place.model, config, found, view, squared)
+        segmenter = Segmenter(place.model, own, config)
+        plain = segmenter.segment(view.prepared.volume)
+        np.testing.assert_allclose(segmenter.segment(measured).heat_kji, plain.heat_kji, atol=5e-3)
 
 
 def test_the_tested_group_is_not_among_its_own_rows(tmp_path, fake):
@@ -208,7 +209,7 @@ def test_rows_equal_what_segment_gives_for_the_same_options(tmp_path, name):
     )
     draft = ManifestDraft(name, config.to_dict(), config.digest(), model.name, model.digest)
     segmenter = Segmenter(model, MemoryBank.from_rows({"embedding": rows}, draft), config)
-    seen = observe(segmenter, view, Asked(("cog", "box"), ("1", "auto")))
+    seen = observe(segmenter.open(view.prepared.volume), view, Asked(("cog", "box"), ("1", "auto")))
     for prompt in ("cog", "box"):
         for mask in ("1", "auto"):
             result = segmenter.segment(view.prepared.volume, SegmentOptions(prompt=prompt, mask=mask))

@@ -49,7 +49,6 @@ class CaseView:
         slices: int64 (S,), slice indexes.
         truth, organ: bool (S, H, W), within the region that counts.
         region: bool (S, H, W), the pixels that count; None = all.
-        region_kji: the same over the volume, for the segmenter.
     """
 
     case: EvaluationCase
@@ -59,7 +58,6 @@ class CaseView:
     organ: BoolArray
     lesions: LesionCounter
     region: BoolArray | None = None
-    region_kji: BoolArray | None = None
 
     @classmethod
     def of(cls, case: EvaluationCase, labeled: LabeledVolume, preprocessing: Preprocessing) -> CaseView:
@@ -74,7 +72,7 @@ class CaseView:
             counted = np.arange(len(truth))
         truth, organ = np.ascontiguousarray(truth[counted]), np.ascontiguousarray(organ[counted])
         region = None if region is None else np.ascontiguousarray(region[counted])
-        return cls(case, prepared, counted, truth, organ, LesionCounter(truth), region, labeled.region_kji)
+        return cls(case, prepared, counted, truth, organ, LesionCounter(truth), region)
 
     @property
     def is_volume(self) -> bool:

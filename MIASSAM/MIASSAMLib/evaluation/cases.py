@@ -24,7 +24,7 @@ class LabeledVolume:
 
     Attributes:
         truth_kji: bool (K, J, I), True where anomalous.
-        region_kji: bool (K, J, I), the pixels that are looked at and counted; None = all.
+        region_kji: bool (K, J, I), the pixels that count; None = all.
     """
 
     volume: Volume

@@ -67,6 +67,7 @@ class Comparison:
         self._place, self._data, self._folds = place, data, folds
         self.units = units_of(folds)
         self._config = config
+        self._calibrations: dict[tuple[str, str], dict[str, AnyArray]] = {}
         self._preprocessing = place.preprocessing(data)
         said = [__version__, place.model.digest, self._preprocessing.to_dict(), place.options.bank_step]
         cases = [(case.name, case.stamp) for unit in self.units for case in unit.cases]
@@ -111,6 +112,12 @@ class Comparison:
 
     def calibration(self, fold: Fold, config: Config) -> dict[str, AnyArray]:
         """Return the calibration of a fold's bank: its held-out slices beside the rows of its other volumes."""
+        key = (fold.name, config.digest())
+        if key not in self._calibrations:
+            self._calibrations[key] = self._calibrate(fold, config)
+        return self._calibrations[key]
+
+    def _calibrate(self, fold: Fold, config: Config) -> dict[str, AnyArray]:
         if not isinstance(config, RefinedConfig):
             return {}
         units = self._seen(fold)

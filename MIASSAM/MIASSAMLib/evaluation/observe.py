@@ -153,31 +153,25 @@ def _observe_slices(reading: Reading, view: CaseView, asked: Asked, progress: Pr
         seen.image_scores[position] = slice_map.image_score
         pixels = view.prepared.pixels(encoded.index)
         if pixels.max() > pixels.min():
-            for prompt in asked.prompts:
-                _decode_slice(reading, view, seen, position, encoded, slice_map, prompt, asked.masks)
+            _decode_slice(reading, seen, position, (encoded, slice_map), asked)
         progress(f"{reading.config.preset}: {view.case.name}", position + 1, len(view.slices))
     return seen
 
 
 def _decode_slice(
-    reading: Reading,
-    view: CaseView,
-    seen: Observation,
-    position: int,
-    encoded: EncodedSlice,
-    slice_map: SliceMap,
-    prompt: PromptKind,
-    masks: Sequence[MaskChoice],
+    reading: Reading, seen: Observation, position: int, mapped: tuple[EncodedSlice, SliceMap], asked: Asked
 ) -> None:
-    placed = place_prompts(slice_map, reading.prepared, paper_config(reading), prompt)
-    if placed is None:
-        return
-    decoded = reading.model.decode(encoded.embedding, placed.prompts)
-    candidates = native_masks(decoded, view.prepared)
-    surest = int(np.argmax(decoded.predicted_iou.mean(0)))
-    seen.points_xy[prompt][position] = placed.shown_xy
-    for mask in masks:
-        seen.masks.put(prompt, mask, position, candidates[surest if mask == "auto" else int(mask) - 1])
+    encoded, slice_map = mapped
+    for prompt in asked.prompts:
+        placed = place_prompts(slice_map, reading.prepared, paper_config(reading), prompt)
+        if placed is None:
+            continue
+        decoded = reading.model.decode(encoded.embedding, placed.prompts)
+        candidates = native_masks(decoded, reading.prepared)
+        surest = int(np.argmax(decoded.predicted_iou.mean(0)))
+        seen.points_xy[prompt][position] = placed.shown_xy
+        for mask in asked.masks:
+            seen.masks.put(prompt, mask, position, candidates[surest if mask == "auto" else int(mask) - 1])
 
 
 def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Progress) -> Observation:
@@ -186,7 +180,7 @@ def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Pr
     position_of = {int(index): position for position, index in enumerate(view.slices)}
     rows = [(prompt, mask) for prompt in asked.prompts for mask in asked.masks]
     for number, (prompt, mask) in enumerate(rows):
-        result = segmenter.segment(reading, _options(prompt, mask, view), progress)
+        result = segmenter.segment(reading, SegmentOptions(prompt=prompt, mask=mask), progress)
         marked = view.stack(result.labels_kji) > 0
         for position in np.flatnonzero(marked.any((1, 2))):
             seen.masks.put(prompt, mask, int(position), marked[position])
@@ -199,10 +193,3 @@ def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Pr
             seen.image_scores = [float(scores.get(int(index), 0.0)) for index in view.slices]
         progress(f"{reading.config.preset}: {view.case.name}, rows", number + 1, len(rows))
     return seen
-
-
-def _options(prompt: PromptKind, mask: MaskChoice, view: CaseView) -> SegmentOptions:
-    """Return the options of a row; the case's region is handed on where the segmenter takes one."""
-    more: dict[str, Any] = {"region_kji": view.region_kji}
-    known = {one.name for one in dataclasses.fields(SegmentOptions)}
-    return SegmentOptions(prompt=prompt, mask=mask, **{name: value for name, value in more.items() if name in known})

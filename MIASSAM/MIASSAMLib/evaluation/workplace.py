@@ -35,8 +35,7 @@ class Workplace:
     @property
     def headline(self) -> str:
         """Return the preset whose pictures are shown."""
-        names = [way.name for way in self.options.ways]
-        return "refined" if "refined" in names else names[0]
+        return "refined" if "refined" in self.options.presets else self.options.presets[0]
 
     @property
     def asked(self) -> Asked:
