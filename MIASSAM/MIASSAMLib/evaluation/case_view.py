@@ -84,10 +84,12 @@ class CaseView:
         return np.ascontiguousarray(self.prepared.plane.view(array_kji)[self.slices])
 
     def map_record(self, values: FloatArray, image_scores: list[float]) -> MapRecord:
-        """Count a map (S, H, W)."""
+        """Count a map (S, H, W); within a region its maximum there stands for a slice's own score, which saw more."""
         regions = [None] * len(self.slices) if self.region is None else self.region
         planes = zip(values, self.truth, self.organ, regions, strict=True)
         slices = [ScoreHistogram.of_slice(*plane) for plane in planes]
+        if self.region is not None:
+            image_scores = np.max(values, (1, 2), where=self.region, initial=values.min()).tolist()
         placed = np.zeros(self.truth.shape, np.uint32)
         placed[self.truth] = score_bins(values[self.truth])
         return MapRecord.of(slices, image_scores, self.lesions.score_counts(placed))
