@@ -133,20 +133,16 @@ class Asked:
 
 def observe(reading: Reading, view: CaseView, asked: Asked, progress: Progress = no_progress) -> Observation:
     """Run a preset; calibrated presets see the whole volume, the others slice by slice."""
-    if reading.config.is_calibrated:
-        return _observe_volume(reading, view, asked, progress)
-    return _observe_slices(reading, view, asked, progress)
-
-
-def _empty(view: CaseView, asked: Asked) -> Observation:
     shape = view.truth.shape
     points: dict[str, AnyArray] = {prompt: np.full((shape[0], 2), np.nan) for prompt in asked.prompts}
-    return Observation(np.zeros(shape, np.float32), [0.0] * shape[0], MaskStack(shape), points)
+    seen = Observation(np.zeros(shape, np.float32), [0.0] * shape[0], MaskStack(shape), points)
+    way = _observe_volume if reading.config.is_calibrated else _observe_slices
+    way(reading, view, asked, seen, progress)
+    return seen
 
 
-def _observe_slices(reading: Reading, view: CaseView, asked: Asked, progress: Progress) -> Observation:
+def _observe_slices(reading: Reading, view: CaseView, asked: Asked, seen: Observation, progress: Progress) -> None:
     """Take the paper's steps once per slice; `Segmenter.segment` would take them once per row."""
-    seen = _empty(view, asked)
     for position, encoded in enumerate(reading.slices([int(index) for index in view.slices])):
         slice_map = map_slice(encoded, reading)
         seen.heat[position] = frame_to_native(slice_map.values, view.prepared.frame)
@@ -155,7 +151,6 @@ def _observe_slices(reading: Reading, view: CaseView, asked: Asked, progress: Pr
         if pixels.max() > pixels.min():
             _decode_slice(reading, seen, position, (encoded, slice_map), asked)
         progress(f"{reading.config.preset}: {view.case.name}", position + 1, len(view.slices))
-    return seen
 
 
 def _decode_slice(
@@ -174,9 +169,9 @@ def _decode_slice(
             seen.masks.put(prompt, mask, position, candidates[surest if mask == "auto" else int(mask) - 1])
 
 
-def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Progress) -> Observation:
+def _observe_volume(reading: Reading, view: CaseView, asked: Asked, seen: Observation, progress: Progress) -> None:
     """Segment the volume once per row, as a user would; what rows share is answered from memory."""
-    seen, segmenter = _empty(view, asked), Segmenter(reading.model, reading.bank, reading.config)
+    segmenter = Segmenter(reading.model, reading.bank, reading.config)
     position_of = {int(index): position for position, index in enumerate(view.slices)}
     rows = [(prompt, mask) for prompt in asked.prompts for mask in asked.masks]
     for number, (prompt, mask) in enumerate(rows):
@@ -192,4 +187,3 @@ def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Pr
             scores = {one.index: one.image_score for one in result.slices}
             seen.image_scores = [float(scores.get(int(index), 0.0)) for index in view.slices]
         progress(f"{reading.config.preset}: {view.case.name}, rows", number + 1, len(rows))
-    return seen

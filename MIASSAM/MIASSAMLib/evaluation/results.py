@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..files import check_output_dir, write_text
-from ..method.embeddings import EmbeddingCache
+from ..method.embeddings import EmbeddingCache, EncodeOnceModel
 from ..protocols import Progress, no_progress
 from .cases import DataSet
 from .figure_sheet import choose_shown, write_sheet
@@ -20,7 +20,7 @@ from .pooling import Pool, add_level_rows, pool_records
 from .rows import RowKey, level_baseline_rows, make_rows, mask_baseline_rows, method_rows
 from .run import Part, merged_records, score_data_set
 from .tables import render_report, render_tables
-from .workplace import Workplace, open_model, safe_name
+from .workplace import Workplace, safe_name
 
 _GB = 1_000_000_000
 
@@ -35,13 +35,16 @@ def run_evaluation(options: EvaluateOptions, progress: Progress = no_progress) -
         CheckpointError: the model cannot be loaded.
         Cancelled: raised by the progress callback; what was finished is kept.
     """
+    from ..sam import load_model
+
     data_sets = options.data_sets()
     check_output_dir(options.output)
+    model = load_model(options.model, options.checkpoint, options.device)
     with EmbeddingCache(int(options.cache_gb * _GB), options.output) as cache:
-        place = Workplace(options, open_model(options, cache), progress)
+        place = Workplace(options, EncodeOnceModel(model, cache), progress)
         scored = {data.name: score_data_set(place, data) for data in data_sets}
-    results = {data.name: _result_of(place, scored[data.name], _prefix(data_sets, data)) for data in data_sets}
-    return _write(place, data_sets, results)
+    prefixes = {data.name: "" if len(data_sets) == 1 else f"{safe_name(data.name)}_" for data in data_sets}
+    return _write(place, data_sets, {name: _result_of(place, scored[name], prefixes[name]) for name in scored})
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,6 @@ class _Result:
     rows: list[dict[str, Any]]
     sheet: dict[str, Any]
     seconds: dict[str, Any]
-
-
-def _prefix(data_sets: list[DataSet], data: DataSet) -> str:
-    return "" if len(data_sets) == 1 else f"{safe_name(data.name)}_"
 
 
 def _result_of(place: Workplace, parts: list[Part], prefix: str) -> _Result:

@@ -96,7 +96,6 @@ def level_baseline_rows(presets: Sequence[str]) -> list[RowKey]:
 
 
 MAP_FIGURES = ("p_auroc", "p_auroc_foreground", "p_ap", "aupro", "image_auroc")
-FIGURES = (*MAP_FIGURES, *MASK_FIGURES)
 
 Interval = list[float] | None
 
