@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from library.evaluation_trees import FakeModel
@@ -158,6 +160,11 @@ def test_a_held_out_level_does_not_see_its_own_group(scored):
     (row,) = _row(shifted, (QUANTILE,))
     low, high = row["intervals_95"]["false_area_normal"]
     assert row["false_area_normal"] > 0.3, "slices of group0 lie above every other group's level and must be marked"
+
+
+def test_bug_a_run_ended_in_an_error_when_only_calibration_cases_could_be_scored(scored):
+    rows = _row(lambda: [dataclasses.replace(record, role="calibration") for record in scored[3]()], (KEY, QUANTILE))
+    assert rows == [] and "No case could be scored" in render_tables({"brain": rows}, [""], {})
 
 
 def test_a_damaged_or_foreign_record_is_scored_again(scored, tmp_path):

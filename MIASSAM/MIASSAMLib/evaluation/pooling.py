@@ -154,7 +154,7 @@ def add_level_rows(pool: Pool, records: Records, keys: dict[str, tuple[str, str]
 
     keys: map name -> row keys (held-out quantile, best level).
     """
-    levels = {name: _Levels(pool.maps[name]) for name in keys if name in pool.maps}
+    levels = {name: _Levels(pool.maps[name]) for name in keys if name in pool.maps and pool.maps[name].images}
     for record in records():
         if record.role == "calibration":
             continue

@@ -111,17 +111,12 @@ def render_report(
         {
             "name": name,
             "titles": ("method", *COLUMNS.values()),
-            "rows": [_report_line(row) for row in rows],
+            "rows": [{"name": name_of(row), "is_oracle": row["is_oracle"], "cells": _cells(row)} for row in rows],
             "sheet": sheets[name].get("file", ""),
         }
         for name, rows in by_data_set.items()
     ]
     return render_page("evaluation.html", title="Evaluation", header=header, parts=parts, failed=failed, how=HOW)
-
-
-def _report_line(row: Row) -> dict[str, Any]:
-    cells = [(percent(row[key]), _interval(row, key)) for key in COLUMNS]
-    return {"name": name_of(row), "is_oracle": row["is_oracle"], "cells": cells}
 
 
 def name_of(row: Row) -> str:
@@ -164,10 +159,9 @@ def _is_default(row: Row) -> bool:
 
 
 def _measured(rows: list[Row]) -> str:
-    body = []
-    for row in rows:
-        cells = [(percent(row[key]), _interval(row, key)) for key in COLUMNS]
-        body.append([name_of(row), *(f"{value}<br>({words})" if words else value for value, words in cells)])
+    body = [
+        [name_of(row), *(f"{value}<br>({words})" if words else value for value, words in _cells(row))] for row in rows
+    ]
     return _table(["method", *COLUMNS.values()], body)
 
 
@@ -180,9 +174,13 @@ def _by_volume(rows: list[Row]) -> list[str]:
     return ["Dice of each volume, every slice counted:", "", _table(["", *names], body), ""]
 
 
-def _interval(row: Row, key: str) -> str:
-    found = row["intervals_95"].get(key)
-    return "" if found is None or row[key] is None else f"{percent(found[0])} to {percent(found[1])}"
+def _cells(row: Row) -> list[tuple[str, str]]:
+    """Return every figure of a row and its interval, "" where there is none."""
+    cells = []
+    for key in COLUMNS:
+        found = None if row[key] is None else row["intervals_95"].get(key)
+        cells.append((percent(row[key]), f"{percent(found[0])} to {percent(found[1])}" if found else ""))
+    return cells
 
 
 def _paper_tables(by_data_set: dict[str, list[Row]]) -> list[str]:
