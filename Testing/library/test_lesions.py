@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from MIASSAMLib.config import PRESETS
-from MIASSAMLib.method.calibrated import Calibration
+from MIASSAMLib.method.calibration import Calibration, MapLaw
 from MIASSAMLib.method.lesions import Cluster, find_clusters, link_lesions, seed_tail, top_cluster
-from MIASSAMLib.method.normal_tail import NormalExtremes
+from MIASSAMLib.method.normal_law import NormalExtremes
 
 REFINED = PRESETS["refined"]
 LEVEL = 2.0
-NORMAL = NormalExtremes(np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)), np.zeros(200))
-CALIBRATION = Calibration({}, (0.0, 1.0), LEVEL, NORMAL)
+NORMAL = NormalExtremes(np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)), np.zeros(200), REFINED)
+CALIBRATION = Calibration(REFINED)
+CALIBRATION.features_ = MapLaw(0.0, 1.0, LEVEL, NORMAL)
 
 
 def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
@@ -21,7 +22,7 @@ def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
 
 
 def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
-    clusters = find_clusters(maps, [0.0] * len(maps), CALIBRATION, REFINED)
+    clusters = find_clusters(maps, [0.0] * len(maps), CALIBRATION)
     return link_lesions(clusters, seed_tail(len(maps) * spacing, sensitivity, REFINED))
 
 
@@ -60,10 +61,10 @@ def test_more_slices_are_more_looks_and_ask_for_rarer_seeds():
 def test_a_cluster_is_compared_with_normal_slices_of_its_own_depth():
     depths = np.repeat([0.0, 1.0], 100)
     quiet, loud = np.log1p(np.linspace(2, 3, 100)), np.log1p(np.linspace(6, 9, 100))
-    normal = NormalExtremes(np.concatenate([quiet, loud]), np.zeros(200), depths)
+    normal = NormalExtremes(np.concatenate([quiet, loud]), np.zeros(200), depths, REFINED)
     assert normal.tail_probability(7, 0, 0.0) < 0.1 < 0.9 < normal.tail_probability(7, 0, 1.0)
     assert normal.tail_probability(10, 0, 1.0) < 0.4
-    assert NormalExtremes(np.zeros(0), np.zeros(0), np.zeros(0)).tail_probability(9, 9, 0.5) == 1
+    assert NormalExtremes(np.zeros(0), np.zeros(0), np.zeros(0), REFINED).tail_probability(9, 9, 0.5) == 1
 
 
 def test_a_cluster_keeps_its_pixels():

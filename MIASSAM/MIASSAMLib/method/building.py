@@ -17,8 +17,8 @@ from ..config import Config, PaperConfig, RefinedConfig
 from ..errors import BankError
 from ..protocols import Progress, SamModel, no_progress
 from ..volume import Volume
-from .calibrate import HeldOutSlices, calibrate
 from .features import EncodedSlice, encode_slices, foreground_patches
+from .held_out import HeldOutSlices, calibrate
 from .normal_slices import normal_slices
 from .patches import patch_places
 from .prepare import PreparedVolume, Preprocessing

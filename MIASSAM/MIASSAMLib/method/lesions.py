@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import MAP_PX, RefinedConfig
-from .calibrated import Calibration, find_parts
+from .calibration import Calibration, find_parts
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Cluster:
         return bool((self.packed & other.packed).any())
 
 
-def find_clusters(
-    maps: Sequence[FloatArray], depths: Sequence[float], calibration: Calibration, config: RefinedConfig
-) -> list[Cluster]:
+def find_clusters(maps: Sequence[FloatArray], depths: Sequence[float], calibration: Calibration) -> list[Cluster]:
     """Return the clusters that are not common, slice by slice.
 
     maps: (256, 256) each. depths: where each slice lies in the patient, 0 to 1.
@@ -55,8 +53,8 @@ def find_clusters(
     for position, (values, depth) in enumerate(zip(maps, depths, strict=True)):
         parts = find_parts(values, calibration.level)
         for number, (peak, mass) in enumerate(zip(parts.peaks, parts.masses, strict=True), 1):
-            tail = calibration.extremes.tail_probability(peak, mass, depth)
-            if tail <= config.grow_tail:
+            tail = calibration.law.extremes.tail_probability(peak, mass, depth)
+            if tail <= calibration.config.grow_tail:
                 found.append(Cluster(position, np.packbits(parts.labels == number), tail))
     return found
 

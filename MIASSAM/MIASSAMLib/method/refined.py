@@ -16,7 +16,7 @@ from ..config import FRAME_PX, MAP_PX, RefinedConfig
 from ..errors import UsageError
 from ..protocols import Progress
 from ..volume.slice_image import map_to_frame_xy
-from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
+from .calibration import OUTSIDE, Calibration
 from .lesions import find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
 from .prompts import UserPrompts, cluster_box, cluster_point
@@ -77,7 +77,7 @@ def read_calibration(reading: Reading) -> Calibration:
             f"the preset {preset} needs a bank calibrated on normal slices and this one is not; "
             f"build it with --preset {preset}, or segment with --preset paper"
         )
-    return Calibration.from_arrays(reading.bank.calibration, _config(reading).contrast)
+    return Calibration.from_arrays(reading.bank.calibration, _config(reading))
 
 
 def _score(
@@ -93,14 +93,14 @@ def _score(
     missing = [index for index in indexes if index not in reading.maps]
     for done, encoded in enumerate(watch.waiting(reading.slices(missing, options.batch), "encode"), 1):
         with watch.stage("search"):
-            values = map_calibrated(encoded, reading.bank, calibration, _config(reading))
+            values = calibration.map(encoded, reading.bank)
         reading.maps[encoded.index] = values.astype(np.float16)
-        if options.all_slices or 10 ** -surprise(values, calibration, encoded.depth) <= _config(reading).grow_tail:
+        if options.all_slices or 10 ** -calibration.surprise(values, encoded.depth) <= _config(reading).grow_tail:
             reading.rest(encoded)
         progress("scoring slices", done, len(missing))
     if missing and _config(reading).axis_sigma_mm:
         _smooth_along_axis(reading, indexes)
-    return {index: surprise(_map(reading, index), calibration, reading.prepared.depth(index)) for index in indexes}
+    return {index: calibration.surprise(_map(reading, index), reading.prepared.depth(index)) for index in indexes}
 
 
 def _map(reading: Reading, index: int) -> FloatArray:
@@ -126,7 +126,7 @@ def _lesions(
     prepared = reading.prepared
     maps, depths = [_map(reading, index) for index in indexes], [prepared.depth(index) for index in indexes]
     extent_mm = len(indexes) * float(prepared.plane.spacing_yxs_mm[2])
-    clusters = find_clusters(maps, depths, calibration, _config(reading))
+    clusters = find_clusters(maps, depths, calibration)
     groups = link_lesions(clusters, seed_tail(extent_mm, options.sensitivity, _config(reading)))
     lesions = [[(indexes[cluster.position], cluster.mask) for cluster in group] for group in groups]
     if options.all_slices:
