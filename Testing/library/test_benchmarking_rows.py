@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from miassam_bench import BenchOptions, run, runner, timing
+from miassam_bench import BenchOptions, evaluation, run, runner, timing
 from miassam_bench.encoder import encoder_rows
 from miassam_bench.end_to_end import textured_volume
 from miassam_bench.plain import PlainWay
+from miassam_bench.report import draw_growth
 from miassam_bench.rows import Row, quartile_distance, read_rows, write_rows
 from miassam_bench.subjects import load_subject
 from miassam_bench.timing import Effort, race, seconds
@@ -97,6 +98,35 @@ def test_run_writes_json_page_and_plot(tmp_path, monkeypatch) -> None:
     assert rows == [row] and machine["matmul_tflops"]["float32"] > 0 and machine["cores"] >= 1
     assert "| encoder, bfloat16 | embedded | cpu | 10 ms | 50 ms | 5.00 |" in (tmp_path / "benchmarks.md").read_text()
     assert (tmp_path / "benchmarks.png").stat().st_size > 5000 and steps[-1] == ("done", 1, 1)
+
+
+def test_evaluation_is_timed_per_patient_and_its_growth_is_the_last_over_the_first(monkeypatch) -> None:
+    seen = []
+
+    def timed(way, device, clock):
+        (options,) = way.args
+        (data,) = options.data_sets()
+        seen.append([len(data.cases), len({case.group for case in data.cases}), options.presets])
+        labeled = data.cases[0].load()
+        assert labeled.truth_kji.any() and labeled.volume.voxels_kji[labeled.truth_kji].mean() > 0
+        return 6.0 * len(data.cases) ** 2
+
+    monkeypatch.setattr(evaluation, "seconds", timed)
+    rows = list(evaluation.evaluate_rows((1, 2), "cpu", "cpu"))
+    assert seen == [[1, 1, ("paper", "refined")], [2, 2, ("paper", "refined")]]
+    assert [(row.value, row.unit) for row in rows] == [(6000.0, "ms"), (12000.0, "ms"), (2.0, "")]
+    assert "2 patients over 1" in rows[-1].benchmark
+
+
+def test_growth_is_drawn_for_models_with_two_sizes_of_bank(tmp_path) -> None:
+    small, large = (
+        Row.of_times(f"end to end per slice, bank of {size:,} patches", "embedded", "cpu", [0.1], [0.2])
+        for size in (10_000, 100_000)
+    )
+    other = Row.of_times("end to end per slice, volume of 8 slices", "embedded", "cpu", [0.1])
+    assert not draw_growth([small, other], tmp_path / "none.png") and not list(tmp_path.iterdir())
+    assert draw_growth([large, other, small], tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 5000
 
 
 def test_unknown_benchmark_is_refused_before_any_work(tmp_path) -> None:

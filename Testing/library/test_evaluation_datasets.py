@@ -122,6 +122,22 @@ def test_cases_csv_is_read_relative_to_its_folder(tmp_path):
     assert data.cases[0].load().truth_kji.all() and not data.cases[1].load().truth_kji.any()
 
 
+def test_a_region_is_read_and_must_be_of_its_image(tmp_path):
+    path = _csv(tmp_path, "case,image,mask,region\none,a.png,m.png,r.png\ntwo,a.png,m.png,\nbad,a.png,m.png,s.png\n")
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[2:5] = 1
+    Image.fromarray(pixels).save(tmp_path / "r.png")
+    Image.fromarray(np.ones((20, 16), np.uint8)).save(tmp_path / "s.png")
+    one, two, bad = read_cases(path).cases
+    np.testing.assert_array_equal(one.load().region_kji[0], pixels > 0)
+    assert two.load().region_kji is None
+    with pytest.raises(InputError, match=r"s\.png: part of the label lies outside"):
+        bad.load()
+    before = one.stamp
+    (tmp_path / "r.png").write_bytes((tmp_path / "s.png").read_bytes())
+    assert read_cases(path).cases[0].stamp != before, "another region is scored anew"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

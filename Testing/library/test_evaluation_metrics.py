@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from MIASSAMLib.errors import InputError
 from MIASSAMLib.evaluation import counting, ranking
+from MIASSAMLib.evaluation.pooling import MapPool, image_tables
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -151,8 +152,13 @@ def test_a_map_with_nan_is_refused_in_words() -> None:
 def test_image_auroc_is_exact_with_ties() -> None:
     scores = RNG.integers(0, 5, 60)
     labels = RNG.uniform(size=60) < 0.4
-    assert ranking.binary_auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
-    assert np.isnan(ranking.binary_auroc(scores, np.ones(60, bool)))
+
+    def value(sick: np.ndarray) -> float:
+        pool = MapPool(images=[(float(s), bool(y), f"g{n % 3}") for n, (s, y) in enumerate(zip(scores, sick))])
+        return float(ranking.auroc(*(table.sum(0) for table in image_tables(pool, ["g0", "g1", "g2"]))).value)
+
+    assert value(labels) == pytest.approx(roc_auc_score(labels, scores))
+    assert np.isnan(value(np.ones(60, bool)))
 
 
 def test_best_dice_cut_is_the_best_of_all_cuts() -> None:

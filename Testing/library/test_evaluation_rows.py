@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from library.evaluation_trees import FakeModel
+from MIASSAMLib.config import PRESETS
 from MIASSAMLib.evaluation import baselines
 from MIASSAMLib.evaluation.case_view import CaseView, MaskStack
 from MIASSAMLib.evaluation.cases import EvaluationCase, LabeledVolume
 from MIASSAMLib.evaluation.pooling import add_level_rows, pool_records
 from MIASSAMLib.evaluation.record import load_record, save_record
-from MIASSAMLib.evaluation.rows import RowKey, make_rows
+from MIASSAMLib.evaluation.rows import CEILING, RowKey, make_rows
 from MIASSAMLib.evaluation.tables import render_tables
 from MIASSAMLib.method import Preprocessing
 from MIASSAMLib.volume import Volume
@@ -22,7 +26,7 @@ QUANTILE = RowKey("map above a held-out level", "paper", "", "", "paper")
 BEST = RowKey("map above the best level", "paper", "", "", "paper", is_oracle=True)
 
 
-def _case(number: int):
+def _case(number: int, region=None):
     rng = np.random.default_rng(number)
     voxels = np.zeros(SHAPE, np.float32)
     voxels[1:-1, 4:36, 6:42] = 100 + rng.normal(0, 5, (SHAPE[0] - 2, 32, 36))
@@ -32,7 +36,7 @@ def _case(number: int):
         truth[6, 30, 10] = True
     heat = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1) + 0.5 * truth
     volume = Volume(voxels, np.diag([1.0, 1.0, 3.0, 1.0]), name=f"case{number}")
-    case = EvaluationCase(f"case{number}", f"group{number // 2}", "test", lambda: LabeledVolume(volume, truth))
+    case = EvaluationCase(f"case{number}", f"group{number // 2}", "test", lambda: LabeledVolume(volume, truth, region))
     return CaseView.of(case, case.load(), Preprocessing()), heat.astype(np.float32)
 
 
@@ -99,6 +103,26 @@ def test_mask_figures_equal_those_of_the_pixels(scored):
     assert row["lesion_sensitivity"] == 1.0
 
 
+def test_pixels_outside_the_region_enter_no_figure():
+    region = np.zeros(SHAPE, bool)
+    region[:, 8:30, 12:36] = True
+    view, heat_kji = _case(1, region)
+    inside, heat, rows = view.stack(region), view.stack(heat_kji), []
+    assert view.truth.any() and not view.truth[~inside].any(), "the speck beside the region is no anomaly to find"
+    for seen in (heat, np.where(inside, heat, 99)):
+        maps = {"paper": view.map_record(seen, [float(one.max()) for one in seen])}
+        record = view.record(maps, {KEY.text: view.mask_record(seen > 0.45)})
+        rows += _row(lambda record=record: [record], (KEY, QUANTILE, BEST))
+    assert rows[:3] == rows[3:]
+    truth, marked, sick = view.truth, (heat > 0.45) & inside, view.truth.any((1, 2))
+    assert rows[0]["p_auroc"] == pytest.approx(roc_auc_score(truth[inside], heat[inside]), abs=1e-3)
+    peaks = np.where(inside, heat, -np.inf).max((1, 2))
+    assert rows[0]["image_auroc"] == pytest.approx(roc_auc_score(sick, peaks))
+    pooled = 2 * (marked & truth).sum() / (marked.sum() + truth.sum())
+    assert rows[0]["dice_pooled"] == pytest.approx(pooled)
+    assert rows[0]["false_area_normal"] == pytest.approx(marked[~sick].sum() / inside[~sick].sum())
+
+
 def test_slices_without_organ_do_not_count(scored):
     views = scored[0]
     assert all(len(view.slices) == SHAPE[0] - 2 for view in views)
@@ -136,6 +160,11 @@ def test_a_held_out_level_does_not_see_its_own_group(scored):
     (row,) = _row(shifted, (QUANTILE,))
     low, high = row["intervals_95"]["false_area_normal"]
     assert row["false_area_normal"] > 0.3, "slices of group0 lie above every other group's level and must be marked"
+
+
+def test_bug_a_run_ended_in_an_error_when_only_calibration_cases_could_be_scored(scored):
+    rows = _row(lambda: [dataclasses.replace(record, role="calibration") for record in scored[3]()], (KEY, QUANTILE))
+    assert rows == [] and "No case could be scored" in render_tables({"brain": rows}, [""], {})
 
 
 def test_a_damaged_or_foreign_record_is_scored_again(scored, tmp_path):
@@ -190,6 +219,28 @@ def test_the_largest_component_alone_is_kept():
     kept = baselines.largest_component(mask)
     assert kept.sum() == 32 and not kept[0].any()
     assert not baselines.largest_component(np.zeros((2, 3, 3), bool)).any()
+
+
+def test_a_point_lies_inside_every_part_of_a_truth_and_as_deep_as_can_be():
+    truth = np.zeros((20, 30), bool)
+    truth[2:7, 3:8] = truth[12:19, 20:27] = True
+    np.testing.assert_array_equal(baselines.interior_points(truth), [[5, 4], [23, 15]])
+    ring = np.hypot(*np.mgrid[-9:10, -9:10])
+    truth = (ring > 5) & (ring < 9)
+    ((x, y),) = baselines.interior_points(truth)
+    assert truth[int(y), int(x)], "a center of gravity would lie in the hole"
+
+
+def test_the_ceiling_finds_every_lesion_by_a_click_in_each_and_is_marked_as_oracle():
+    view, _ = _case(2)
+    record = baselines.observe_baselines(FakeModel(), view, PRESETS["published-code"])
+    ceiling = record.masks[CEILING.text]
+    np.testing.assert_array_equal(ceiling.marked > 0, view.truth.any((1, 2)))
+    np.testing.assert_array_equal(ceiling.true, np.count_nonzero(view.truth, (1, 2)))
+    assert ceiling.n_found == view.lesions.n_lesions == 1
+    (row,) = make_rows(pool_records(lambda: [record]), [CEILING], "fake")
+    assert row["is_oracle"] and row["lesion_sensitivity"] == 1.0 and row["false_area_normal"] == 0.0
+    assert CEILING.text not in baselines.observe_baselines(None, view, PRESETS["published-code"]).masks
 
 
 def test_otsu_separates_two_levels_and_marks_nothing_on_a_constant_map():

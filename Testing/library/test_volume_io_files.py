@@ -9,14 +9,13 @@ import nibabel
 import numpy as np
 import pytest
 from MIASSAMLib.errors import InputError, UsageError
+from MIASSAMLib.files import check_output_dir
 from MIASSAMLib.volume import Volume
 from MIASSAMLib.volume_io import (
     case_names,
-    check_output_dir,
     find_inputs,
     guess_modality,
     read_volume,
-    volume_digest,
     write_markups,
     write_volume,
 )
@@ -65,16 +64,6 @@ def test_outputs_of_an_earlier_run_are_no_inputs(tmp_path):
     for name in ("a.nrrd", "a_anomaly.nii.gz", "a.seg.nrrd", "a.json", "a.png", "b.png", "b_anomaly.nii.gz"):
         (tmp_path / name).write_text("x")
     assert [path.name for path in find_inputs([tmp_path])] == ["a.nrrd", "b.png", "b_anomaly.nii.gz"]
-
-
-def test_digest_depends_on_voxels_and_place_only():
-    volume = Volume(VOXELS, np.eye(4), name="a", source="here")
-    same = Volume(volume.voxels_kji.copy(order="F"), np.eye(4), name="b")
-    assert volume_digest(volume) == volume_digest(same)
-    changed = volume.voxels_kji.copy()
-    changed[0, 0, 0] += 1
-    assert volume_digest(Volume(changed, np.eye(4))) != volume_digest(volume)
-    assert volume_digest(Volume(volume.voxels_kji, np.diag([1.0, 1, 1.1, 1]))) != volume_digest(volume)
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make phantoms, build banks, segment, measure and say where everything is."""
-    from ..files import write_text
+    from ..files import check_output_dir, write_text
     from ..outputs import RunWriter, case_row
     from ..sam import load_model
-    from ..volume_io import check_output_dir
 
     output = check_output_dir(arguments.output)
     model = load_model("embedded", device=arguments.device)

@@ -58,8 +58,9 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
+    from ..files import check_output_dir
     from ..outputs import CASE_FILES, RunWriter
-    from ..volume_io import case_names, check_output_dir, find_inputs
+    from ..volume_io import case_names, find_inputs
 
     check_output_dir(arguments.output)
     options = segment_options(arguments)

@@ -49,7 +49,6 @@ class CaseView:
         slices: int64 (S,), slice indexes.
         truth, organ: bool (S, H, W), within the region that counts.
         region: bool (S, H, W), the pixels that count; None = all.
-        region_kji: the same over the volume, for the segmenter.
     """
 
     case: EvaluationCase
@@ -59,7 +58,6 @@ class CaseView:
     organ: BoolArray
     lesions: LesionCounter
     region: BoolArray | None = None
-    region_kji: BoolArray | None = None
 
     @classmethod
     def of(cls, case: EvaluationCase, labeled: LabeledVolume, preprocessing: Preprocessing) -> CaseView:
@@ -74,7 +72,7 @@ class CaseView:
             counted = np.arange(len(truth))
         truth, organ = np.ascontiguousarray(truth[counted]), np.ascontiguousarray(organ[counted])
         region = None if region is None else np.ascontiguousarray(region[counted])
-        return cls(case, prepared, counted, truth, organ, LesionCounter(truth), region, labeled.region_kji)
+        return cls(case, prepared, counted, truth, organ, LesionCounter(truth), region)
 
     @property
     def is_volume(self) -> bool:
@@ -86,10 +84,12 @@ class CaseView:
         return np.ascontiguousarray(self.prepared.plane.view(array_kji)[self.slices])
 
     def map_record(self, values: FloatArray, image_scores: list[float]) -> MapRecord:
-        """Count a map (S, H, W)."""
+        """Count a map (S, H, W); within a region its maximum there stands for a slice's own score, which saw more."""
         regions = [None] * len(self.slices) if self.region is None else self.region
         planes = zip(values, self.truth, self.organ, regions, strict=True)
         slices = [ScoreHistogram.of_slice(*plane) for plane in planes]
+        if self.region is not None:
+            image_scores = np.max(values, (1, 2), where=self.region, initial=values.min()).tolist()
         placed = np.zeros(self.truth.shape, np.uint32)
         placed[self.truth] = score_bins(values[self.truth])
         return MapRecord.of(slices, image_scores, self.lesions.score_counts(placed))

@@ -24,7 +24,7 @@ class LabeledVolume:
 
     Attributes:
         truth_kji: bool (K, J, I), True where anomalous.
-        region_kji: bool (K, J, I), the pixels that are looked at and counted; None = all.
+        region_kji: bool (K, J, I), the pixels that count; None = all.
     """
 
     volume: Volume
@@ -61,15 +61,13 @@ class EvaluationCase:
 
 def stamp_of(*paths: Path | None) -> str:
     """Return size and time of files, "absent" for one that is not there."""
-    return ", ".join(_stamp(path) for path in paths if path is not None)
-
-
-def _stamp(path: Path) -> str:
-    try:
-        facts = path.stat()
-    except OSError:
-        return "absent"
-    return f"{facts.st_size} {facts.st_mtime_ns}"
+    stamps = []
+    for path in filter(None, paths):
+        try:
+            stamps.append(f"{path.stat().st_size} {path.stat().st_mtime_ns}")
+        except OSError:
+            stamps.append("absent")
+    return ", ".join(stamps)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,8 @@ _OPEN_BYTES = 2**30
 """Rows of this size are searched at once; more units are opened one chunk after the other."""
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Cases whose normal slices make one bank."""
-
-    name: str
-    cases: tuple[EvaluationCase, ...]
+Units = dict[str, tuple[EvaluationCase, ...]]
+"""Cases whose normal slices make one bank, by the name of the unit."""
 
 
 class Comparison:
@@ -67,9 +62,10 @@ class Comparison:
         self._place, self._data, self._folds = place, data, folds
         self.units = units_of(folds)
         self._config = config
+        self._calibrations: dict[tuple[str, str], dict[str, AnyArray]] = {}
         self._preprocessing = place.preprocessing(data)
         said = [__version__, place.model.digest, self._preprocessing.to_dict(), place.options.bank_step]
-        cases = [(case.name, case.stamp) for unit in self.units for case in unit.cases]
+        cases = [(case.name, case.stamp) for unit in self.units.values() for case in unit]
         digest = hashlib.sha256(json.dumps([*said, self.key(folds, config), cases]).encode()).hexdigest()
         self.folder = place.folder / safe_name(data.name) / f"rows-{digest[:12]}"
 
@@ -87,12 +83,12 @@ class Comparison:
             self._build(unit)
         wanted = {case.name: case for case in cases}
         if self._config.is_calibrated and len(self.units) > 1:
-            wanted |= {unit.name: unit.cases[0] for unit in self.units}
+            wanted |= {name: cases[0] for name, cases in self.units.items()}
         for banks in self._chunks():
             for number, case in enumerate(wanted.values()):
                 place.progress(f"{self._data.name}: comparing with {len(banks)} banks", number, len(wanted))
-                missing = {name: bank for name, bank in banks.items() if name != case.name}
-                missing = {name: bank for name, bank in missing.items() if not self._path(case, name).exists()}
+                others = {name: bank for name, bank in banks.items() if case not in self.units[name]}
+                missing = {name: bank for name, bank in others.items() if not self._path(case, name).exists()}
                 if missing and case.name not in place.failures:
                     with place.guard(case):
                         self._measure(case, missing)
@@ -103,7 +99,7 @@ class Comparison:
         Raises:
             BankError: no other case of the fold has a normal slice.
         """
-        paths = [self._path(case, unit.name) for unit in self._seen(fold) if unit.name != case.name]
+        paths = [self._path(case, unit) for unit in self._seen(fold) if case not in self.units[unit]]
         if not paths:
             raise BankError(f"{fold.name}: the other cases have no normal slice to compare with; add normal cases")
         found = (np.load(path, allow_pickle=False) for path in paths)
@@ -111,13 +107,19 @@ class Comparison:
 
     def calibration(self, fold: Fold, config: Config) -> dict[str, AnyArray]:
         """Return the calibration of a fold's bank: its held-out slices beside the rows of its other volumes."""
+        key = (fold.name, config.digest())
+        if key not in self._calibrations:
+            self._calibrations[key] = self._calibrate(fold, config)
+        return self._calibrations[key]
+
+    def _calibrate(self, fold: Fold, config: Config) -> dict[str, AnyArray]:
         if not isinstance(config, RefinedConfig):
             return {}
         units = self._seen(fold)
         if _calibrates_itself(self._folds, config):
             return dict(MemoryBank.load(self._bank(units[0]), verify=False).calibration) if units else {}
         found = [(unit, int(index)) for unit in units for index in self._notes(unit)["index"]]
-        kept = sorted(held_out_rank(unit.name, index, config) for unit, index in found)[: config.held_out_slices]
+        kept = sorted(held_out_rank(unit, index, config) for unit, index in found)[: config.held_out_slices]
         measured = {
             rank: one
             for unit in units
@@ -131,13 +133,12 @@ class Comparison:
         """Delete the rows and distances."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _seen(self, fold: Fold) -> list[Unit]:
+    def _seen(self, fold: Fold) -> list[str]:
         """Return the units in a fold's bank."""
-        inside = {case.name for case in fold.sources}
-        return [unit for unit in self.units if unit.cases[0].name in inside and self._bank(unit).exists()]
+        return [name for name, cases in self.units.items() if cases[0] in fold.sources and self._bank(name).exists()]
 
-    def _bank(self, unit: Unit) -> Path:
-        return self.folder / f"{safe_name(unit.name)}.bank"
+    def _bank(self, unit: str) -> Path:
+        return self.folder / f"{safe_name(unit)}.bank"
 
     def _folder_of(self, case: EvaluationCase) -> Path:
         stamp = hashlib.sha256(case.stamp.encode()).hexdigest()[:8]
@@ -152,32 +153,33 @@ class Comparison:
         """Yield the banks of the units that have rows, as many at a time as may be open."""
         banks: dict[str, MemoryBank] = {}
         size = 0
-        for unit in (unit for unit in self.units if self._bank(unit).exists()):
-            size += bank_info(self._bank(unit))["n_bytes"]
-            if banks and size > _OPEN_BYTES:
+        for unit, path in ((unit, self._bank(unit)) for unit in self.units if self._bank(unit).exists()):
+            n_bytes = bank_info(path)["n_bytes"]
+            if banks and size + n_bytes > _OPEN_BYTES:
                 yield banks
-                banks, size = {}, bank_info(self._bank(unit))["n_bytes"]
-            banks[unit.name] = MemoryBank.load(self._bank(unit), verify=False)
+                banks, size = {}, 0
+            banks[unit] = MemoryBank.load(path, verify=False)
+            size += n_bytes
         if banks:
             yield banks
 
-    def _build(self, unit: Unit) -> None:
+    def _build(self, unit: str) -> None:
         """Build a unit's bank; a bad source is left out and named, an interrupted build goes on."""
-        path, place = self._bank(unit), self._place
+        path, place, cases = self._bank(unit), self._place, self.units[unit]
         if path.exists():
             return
         is_one_of_many = len(self.units) > 1
         if is_one_of_many:
-            with place.guard(unit.cases[0]):
-                self._note_normals(unit.cases[0])
-            if unit.name in place.failures or not len(self._notes(unit)["index"]):
+            with place.guard(cases[0]):
+                self._note_normals(cases[0])
+            if unit in place.failures or not len(self._notes(unit)["index"]):
                 return
         config = self._config
         storage = {"compress": "none"} if is_one_of_many else {}
         options = BuildOptions(self._preprocessing, writer=storage, calibrate=_calibrates_itself(self._folds, config))
         encoder = LocalEncoder(place.model, config, self._preprocessing, every=place.options.bank_step)
         while True:
-            sources = [self._source(case) for case in unit.cases if case.name not in place.failures]
+            sources = [self._source(case) for case in cases if case.name not in place.failures]
             known = len(place.failures)
             try:
                 build_bank(path, sources, place.model, config, options, place.progress, encoder)
@@ -215,13 +217,13 @@ class Comparison:
     def _notes_path(self, case: EvaluationCase) -> Path:
         return self._folder_of(case) / "normals.npz"
 
-    def _notes(self, unit: Unit) -> dict[str, AnyArray]:
-        with np.load(self._notes_path(unit.cases[0]), allow_pickle=False) as notes:
+    def _notes(self, unit: str) -> dict[str, AnyArray]:
+        with np.load(self._notes_path(self.units[unit][0]), allow_pickle=False) as notes:
             return dict(notes)
 
-    def _held_out(self, unit: Unit, fold: Fold, config: RefinedConfig) -> Iterator[HeldOutDistances]:
+    def _held_out(self, unit: str, fold: Fold, config: RefinedConfig) -> Iterator[HeldOutDistances]:
         """Yield the normal slices of a case beside the rows of the fold's other cases."""
-        distances, notes = self.distances(unit.cases[0], fold), self._notes(unit)
+        distances, notes = self.distances(self.units[unit][0], fold), self._notes(unit)
         for number, index in enumerate(notes["index"]):
             foreground = notes["foreground"][number]
             wanted = foreground_patches(foreground, config)
@@ -230,7 +232,7 @@ class Comparison:
                 depth, pixel_mm = float(notes["depth"][number]), float(notes["pixel_mm"])
                 patches = PatchDistances(squared, wanted, patch_places(foreground), depth)
                 brightness = notes["brightness"][number]
-                yield HeldOutDistances(patches, foreground, brightness, unit.name, int(index), pixel_mm)
+                yield HeldOutDistances(patches, foreground, brightness, unit, int(index), pixel_mm)
 
     def _measure(self, case: EvaluationCase, banks: Mapping[str, MemoryBank]) -> None:
         """Compare a case's counted slices with some units' banks and keep the squared distances."""
@@ -245,12 +247,11 @@ class Comparison:
                 np.save(file, squared)
 
 
-def units_of(folds: Sequence[Fold]) -> list[Unit]:
+def units_of(folds: Sequence[Fold]) -> Units:
     """Return what is built as one bank: all sources of a single fold, else every case by itself."""
     if len(folds) == 1:
-        return [Unit("all", folds[0].sources)]
-    cases = {case.name: case for fold in folds for case in fold.sources}
-    return [Unit(name, (case,)) for name, case in cases.items()]
+        return {"all": folds[0].sources}
+    return {case.name: (case,) for fold in folds for case in fold.sources}
 
 
 def _calibrates_itself(folds: Sequence[Fold], config: Config) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import Config
+from ..outputs.tile import heat_rgb
 from ..volume.slice_image import native_to_map
 from .case_view import CaseView
 from .counting import dice
 from .observe import Asked, Observation
-from .record import CaseRecord
+from .pooling import Records
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -96,7 +96,7 @@ class Shown:
     pictures: AnyArray
 
 
-def choose_shown(records: Iterable[CaseRecord]) -> list[Shown]:
+def choose_shown(records: Records) -> list[Shown]:
     """Return the best, median and worst slices among those kept, by the Dice of the chosen mask.
 
     A volume keeps five slices at the quartiles of its own Dice, so best and worst are the true ones and
@@ -104,60 +104,52 @@ def choose_shown(records: Iterable[CaseRecord]) -> list[Shown]:
     """
     found = [
         (float(fact["dice"]), record.name, index)
-        for record in records
+        for record in records()
         for index, fact in record.facts.get("panels", {}).items()
     ]
-    return [Shown(kind, case, index, score, None, np.empty(0)) for kind, score, case, index in _pick(sorted(found))]
+    kinds = _pick(sorted(found))
+    shown: dict[tuple[str, str], Shown] = {}
+    for record in records():
+        for index, pictures in record.panels.items():
+            key = (record.name, index)
+            if key in kinds:
+                fact = record.facts["panels"][index]
+                shown[key] = Shown(kinds[key], *key, fact["dice"], fact["cog"], pictures)
+    return [shown[key] for key in kinds]
 
 
-def _pick(found: list[tuple[float, str, str]]) -> list[tuple[str, float, str, str]]:
-    if not found:
-        return []
-    middle = float(np.median([score for score, _, _ in found]))
+def _pick(found: list[tuple[float, str, str]]) -> dict[tuple[str, str], str]:
+    """Return case and slice -> kind, from Dice, case and slice in ascending order."""
+    middle = float(np.median([score for score, _, _ in found])) if found else 0.0
     orders = {
         "best": found[::-1],
         "median": sorted(found, key=lambda one: abs(one[0] - middle)),
         "worst": found,
     }
     count = min(ROWS_PER_KIND, max(1, len(found) // 3))
-    taken: set[tuple[str, str]] = set()
-    picked = []
+    picked: dict[tuple[str, str], str] = {}
     for kind, order in orders.items():
-        fresh = [one for one in order if one[1:] not in taken]
-        for score, case, index in _spread(fresh)[:count]:
-            taken.add((case, index))
-            picked.append((kind, score, case, index))
+        fresh = [one for one in order if one[1:] not in picked]
+        picked |= {one[1:]: kind for one in _spread(fresh)[:count]}
     return picked
 
 
 def _spread(order: list[tuple[float, str, str]]) -> list[tuple[float, str, str]]:
     """Put the first slice of each case before any second one."""
-    firsts, seen = [], set()
-    for one in order:
-        if one[1] not in seen:
-            seen.add(one[1])
-            firsts.append(one)
-    return firsts + [one for one in order if one not in firsts]
+    firsts = list({case: (score, case, index) for score, case, index in reversed(order)}.values())
+    return sorted(order, key=lambda one: one not in firsts)
 
 
-def fill_pictures(shown: list[Shown], records: Iterable[CaseRecord]) -> list[Shown]:
-    """Read the pictures of the chosen rows from the records."""
-    wanted = {(one.case, one.slice_index): one for one in shown}
-    filled: dict[tuple[str, str], Shown] = {}
-    for record in records:
-        for index, pictures in record.panels.items():
-            one = wanted.get((record.name, index))
-            if one is not None:
-                cog = record.facts["panels"][index]["cog"]
-                filled[(record.name, index)] = Shown(one.kind, one.case, index, one.dice, cog, pictures)
-    return [filled[key] for key in wanted if key in filled]
+def write_sheet(path: Path, shown: list[Shown]) -> dict[str, Any]:
+    """Write the sheet as PNG: one row per slice, columns as in the paper's Figure 2.
 
-
-def write_sheet(path: Path, shown: list[Shown]) -> Path:
-    """Write the sheet as PNG: one row per slice, columns as in the paper's Figure 2."""
+    Returns its file name and what is on it as JSON-able data; nothing is written for no slice.
+    """
     from PIL import Image, ImageDraw
 
-    size = (_LEFT + len(TITLES) * (_TILE + _GAP), _HEADER + max(1, len(shown)) * (_TILE + _GAP))
+    if not shown:
+        return {}
+    size = (_LEFT + len(TITLES) * (_TILE + _GAP), _HEADER + len(shown) * (_TILE + _GAP))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(TITLES):
@@ -169,7 +161,8 @@ def write_sheet(path: Path, shown: list[Shown]) -> Path:
         for column in range(len(TITLES)):
             sheet.paste(_tile(one, column), (_LEFT + column * (_TILE + _GAP), top))
     sheet.save(path)
-    return path
+    rows = [{"kind": one.kind, "case": one.case, "slice": one.slice_index, "dice": one.dice} for one in shown]
+    return {"file": path.name, "rows": rows}
 
 
 def _tile(one: Shown, column: int) -> Image.Image:
@@ -178,7 +171,7 @@ def _tile(one: Shown, column: int) -> Image.Image:
     planes = one.pictures
     height, width = planes.shape[1:]
     scale = _TILE / max(height, width)
-    colors = _heat_colors(planes[2]) if column == 2 else _overlay(planes[0], planes[column] > 127, column)
+    colors = heat_rgb(planes[2] / 255) if column == 2 else _overlay(planes[0], planes[column] > 127, column)
     small = Image.fromarray(colors).resize((max(1, round(width * scale)), max(1, round(height * scale))))
     if column == 0 and one.cog_xy is not None:
         x, y = ((value + 0.5) * scale for value in one.cog_xy)
@@ -194,14 +187,3 @@ def _overlay(grey: AnyArray, mask: AnyArray, column: int) -> AnyArray:
         color = np.array(_GREEN if column == 1 else _RED, float)
         colors[mask] = 0.5 * colors[mask] + 0.5 * color
     return colors.astype(np.uint8)
-
-
-def _heat_colors(values: AnyArray) -> AnyArray:
-    """Color a map from black over red and yellow to white."""
-    level = values.astype(float)[..., None] * 3 / 255 - np.arange(3.0)
-    return (np.clip(level, 0, 1) * 255).astype(np.uint8)
-
-
-def facts_of(shown: list[Shown]) -> list[dict[str, Any]]:
-    """Return what is on the sheet as JSON-able data."""
-    return [{"kind": one.kind, "case": one.case, "slice": one.slice_index, "dice": one.dice} for one in shown]

@@ -124,16 +124,6 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class _Spot:
-    """Where in an observation the masks of one slice and prompt go."""
-
-    seen: Observation
-    position: int
-    prompt: PromptKind
-    masks: Sequence[MaskChoice]
-
-
-@dataclass(frozen=True)
 class Asked:
     """Which rows are wanted of a preset."""
 
@@ -143,53 +133,49 @@ class Asked:
 
 def observe(reading: Reading, view: CaseView, asked: Asked, progress: Progress = no_progress) -> Observation:
     """Run a preset; calibrated presets see the whole volume, the others slice by slice."""
-    if reading.config.is_calibrated:
-        return _observe_volume(reading, view, asked, progress)
-    return _observe_slices(reading, view, asked, progress)
-
-
-def _empty(view: CaseView, asked: Asked) -> Observation:
     shape = view.truth.shape
     points: dict[str, AnyArray] = {prompt: np.full((shape[0], 2), np.nan) for prompt in asked.prompts}
-    return Observation(np.zeros(shape, np.float32), [0.0] * shape[0], MaskStack(shape), points)
+    seen = Observation(np.zeros(shape, np.float32), [0.0] * shape[0], MaskStack(shape), points)
+    way = _observe_volume if reading.config.is_calibrated else _observe_slices
+    way(reading, view, asked, seen, progress)
+    return seen
 
 
-def _observe_slices(reading: Reading, view: CaseView, asked: Asked, progress: Progress) -> Observation:
+def _observe_slices(reading: Reading, view: CaseView, asked: Asked, seen: Observation, progress: Progress) -> None:
     """Take the paper's steps once per slice; `Segmenter.segment` would take them once per row."""
-    seen = _empty(view, asked)
     for position, encoded in enumerate(reading.slices([int(index) for index in view.slices])):
         slice_map = map_slice(encoded, reading)
         seen.heat[position] = frame_to_native(slice_map.values, view.prepared.frame)
         seen.image_scores[position] = slice_map.image_score
         pixels = view.prepared.pixels(encoded.index)
         if pixels.max() > pixels.min():
-            for prompt in asked.prompts:
-                _decode_slice(reading, encoded, slice_map, _Spot(seen, position, prompt, asked.masks))
+            _decode_slice(reading, seen, position, (encoded, slice_map), asked)
         progress(f"{reading.config.preset}: {view.case.name}", position + 1, len(view.slices))
-    return seen
 
 
-def _decode_slice(reading: Reading, encoded: EncodedSlice, slice_map: SliceMap, spot: _Spot) -> None:
-    """Fill one place of an observation: the shown point and the wanted masks of a slice's prompt."""
-    placed = place_prompts(slice_map, reading.prepared, paper_config(reading), spot.prompt)
-    if placed is None:
-        return
-    decoded = reading.model.decode(encoded.embedding, placed.prompts)
-    candidates = native_masks(decoded, reading.prepared)
-    surest = int(np.argmax(decoded.predicted_iou.mean(0)))
-    spot.seen.points_xy[spot.prompt][spot.position] = placed.shown_xy
-    for mask in spot.masks:
-        chosen = candidates[surest if mask == "auto" else int(mask) - 1]
-        spot.seen.masks.put(spot.prompt, mask, spot.position, chosen)
+def _decode_slice(
+    reading: Reading, seen: Observation, position: int, mapped: tuple[EncodedSlice, SliceMap], asked: Asked
+) -> None:
+    encoded, slice_map = mapped
+    for prompt in asked.prompts:
+        placed = place_prompts(slice_map, reading.prepared, paper_config(reading), prompt)
+        if placed is None:
+            continue
+        decoded = reading.model.decode(encoded.embedding, placed.prompts)
+        candidates = native_masks(decoded, reading.prepared)
+        surest = int(np.argmax(decoded.predicted_iou.mean(0)))
+        seen.points_xy[prompt][position] = placed.shown_xy
+        for mask in asked.masks:
+            seen.masks.put(prompt, mask, position, candidates[surest if mask == "auto" else int(mask) - 1])
 
 
-def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Progress) -> Observation:
+def _observe_volume(reading: Reading, view: CaseView, asked: Asked, seen: Observation, progress: Progress) -> None:
     """Segment the volume once per row, as a user would; what rows share is answered from memory."""
-    seen, segmenter = _empty(view, asked), Segmenter(reading.model, reading.bank, reading.config)
+    segmenter = Segmenter(reading.model, reading.bank, reading.config)
     position_of = {int(index): position for position, index in enumerate(view.slices)}
     rows = [(prompt, mask) for prompt in asked.prompts for mask in asked.masks]
     for number, (prompt, mask) in enumerate(rows):
-        result = segmenter.segment(reading, _options(prompt, mask, view), progress)
+        result = segmenter.segment(reading, SegmentOptions(prompt=prompt, mask=mask), progress)
         marked = view.stack(result.labels_kji) > 0
         for position in np.flatnonzero(marked.any((1, 2))):
             seen.masks.put(prompt, mask, int(position), marked[position])
@@ -201,11 +187,3 @@ def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Pr
             scores = {one.index: one.image_score for one in result.slices}
             seen.image_scores = [float(scores.get(int(index), 0.0)) for index in view.slices]
         progress(f"{reading.config.preset}: {view.case.name}, rows", number + 1, len(rows))
-    return seen
-
-
-def _options(prompt: PromptKind, mask: MaskChoice, view: CaseView) -> SegmentOptions:
-    """Return the options of a row; the case's region is handed on where the segmenter takes one."""
-    more: dict[str, Any] = {"region_kji": view.region_kji}
-    known = {one.name for one in dataclasses.fields(SegmentOptions)}
-    return SegmentOptions(prompt=prompt, mask=mask, **{name: value for name, value in more.items() if name in known})

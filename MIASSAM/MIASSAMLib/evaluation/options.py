@@ -16,15 +16,6 @@ MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to segment: its name in the tables, its numbers, and whether it compares with a bank."""
-
-    name: str
-    config: Config
-    has_bank: bool = True
-
-
-@dataclass(frozen=True)
 class EvaluateOptions:
     """Options of one run.
 
@@ -68,9 +59,9 @@ class EvaluateOptions:
             raise UsageError("BMAD has its own split; leave one group out only with --cases")
 
     @property
-    def ways(self) -> tuple[Way, ...]:
-        """The presets to be measured."""
-        return tuple(Way(name, preset(name)) for name in self.presets)
+    def configs(self) -> dict[str, Config]:
+        """The presets to be measured, by their names in the tables."""
+        return {name: preset(name) for name in self.presets}
 
     def data_sets(self) -> list[DataSet]:
         """Find the cases.

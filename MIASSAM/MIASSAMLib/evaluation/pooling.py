@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..arrays import DoubleArray, FloatArray
-from .counting import BITS, COLUMNS, PooledHistogram, ScoreHistogram, dice, n_found, score_bins
-from .ranking import best_dice_bin, binary_auroc
+from .counting import BITS, COLUMNS, PooledHistogram, ScoreHistogram, dice, n_found
+from .ranking import best_dice_bin
 from .record import CaseRecord, MapRecord
 
 Records = Callable[[], Iterable[CaseRecord]]
@@ -20,6 +21,10 @@ _GROUP_BITS = BITS - 3
 """Bins of the per-group histograms, for intervals and held-out levels."""
 _NOTHING = 1 << BITS
 """A level no pixel reaches."""
+
+
+SECONDS = {"method_s", "metrics_s"}
+"""Facts of a record that are added up by preset."""
 
 
 @dataclass
@@ -43,9 +48,8 @@ class MapPool:
     groups: dict[str, ScoreHistogram] = field(default_factory=dict)
     normals: dict[str, ScoreHistogram] = field(default_factory=dict)
     held_out: ScoreHistogram | None = None
-    image_scores: list[float] = field(default_factory=list)
-    image_labels: list[bool] = field(default_factory=list)
-    image_groups: list[str] = field(default_factory=list)
+    images: list[tuple[float, bool, str]] = field(default_factory=list)
+    """Score, whether anomalous, and group of every slice."""
 
 
 MASK_FIGURES = (
@@ -91,7 +95,7 @@ class MaskPool:
 
 @dataclass
 class Pool:
-    """All test cases of a data set."""
+    """All test cases of a data set, and the seconds that every preset took."""
 
     maps: dict[str, MapPool] = field(default_factory=dict)
     masks: dict[str, MaskPool] = field(default_factory=dict)
@@ -99,12 +103,14 @@ class Pool:
     n_cases: int = 0
     n_slices: int = 0
     n_anomalous: int = 0
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def pool_records(records: Records) -> Pool:
     """Read all records once and add them up."""
     pool = Pool()
     for record in records():
+        _add_seconds(pool.seconds, record)
         for name, one in record.maps.items():
             _add_map(pool.maps.setdefault(name, MapPool()), record, one)
         if record.role == "calibration":
@@ -119,6 +125,13 @@ def pool_records(records: Records) -> Pool:
     return pool
 
 
+def _add_seconds(seconds: dict[str, dict[str, float]], record: CaseRecord) -> None:
+    for preset, fact in record.facts.items():
+        for key in SECONDS & fact.keys():
+            kept = seconds.setdefault(preset, dict.fromkeys(sorted(SECONDS), 0.0))
+            kept[key] += fact[key]
+
+
 def _add_map(pool: MapPool, record: CaseRecord, one: MapRecord) -> None:
     normal = one.histogram(record.is_far).coarser(_GROUP_BITS)
     if record.role == "calibration":
@@ -128,9 +141,8 @@ def _add_map(pool: MapPool, record: CaseRecord, one: MapRecord) -> None:
     histogram = one.histogram()
     pool.pooled.add(histogram)
     pool.groups[record.group] = _joined(pool.groups.get(record.group), histogram.coarser(_GROUP_BITS))
-    pool.image_scores += [float(score) for score in one.image_scores]
-    pool.image_labels += [bool(count) for count in record.anomalous > 0]
-    pool.image_groups += [record.group] * len(record.slices)
+    labels = (record.anomalous > 0).tolist()
+    pool.images += [(float(score), sick, record.group) for score, sick in zip(one.image_scores, labels, strict=True)]
 
 
 def _joined(first: ScoreHistogram | None, second: ScoreHistogram) -> ScoreHistogram:
@@ -142,7 +154,7 @@ def add_level_rows(pool: Pool, records: Records, keys: dict[str, tuple[str, str]
 
     keys: map name -> row keys (held-out quantile, best level).
     """
-    levels = {name: _Levels(pool.maps[name]) for name in keys if name in pool.maps}
+    levels = {name: _Levels(pool.maps[name]) for name in keys if name in pool.maps and pool.maps[name].images}
     for record in records():
         if record.role == "calibration":
             continue
@@ -160,17 +172,14 @@ class _Levels:
     def __init__(self, pool: MapPool) -> None:
         sparse = pool.pooled.sparse()
         self.best = int(sparse.bins[best_dice_bin(sparse.column("normal"), sparse.column("anomalous"))])
-        self._pool = pool
-        self._by_group: dict[str, int] = {}
+        self.quantile = functools.cache(functools.partial(_held_out_level, pool))
 
-    def quantile(self, group: str) -> int:
-        """Return the level that held-out normal slices, or else those of all other groups, stay below."""
-        if self._pool.held_out is not None:
-            return _quantile_bin([self._pool.held_out])
-        if group not in self._by_group:
-            others = [one for name, one in self._pool.normals.items() if name != group]
-            self._by_group[group] = _quantile_bin(others)
-        return self._by_group[group]
+
+def _held_out_level(pool: MapPool, group: str) -> int:
+    """Return the level that held-out normal slices, or else those of all other groups, stay below."""
+    if pool.held_out is not None:
+        return _quantile_bin([pool.held_out])
+    return _quantile_bin([one for name, one in pool.normals.items() if name != group])
 
 
 def _quantile_bin(histograms: list[ScoreHistogram]) -> int:
@@ -197,18 +206,13 @@ def _above(record: CaseRecord, one: MapRecord, cut: int) -> tuple[DoubleArray, D
     return sums[:, 1], sums[:, 0] + sums[:, 1], n_found(marked, record.lesion_sizes)
 
 
-def image_auroc(pool: MapPool) -> float:
-    """Return the AUROC of one score per slice."""
-    return binary_auroc(np.array(pool.image_scores), np.array(pool.image_labels, bool))
-
-
-def image_histograms(pool: MapPool, groups: list[str]) -> tuple[DoubleArray, DoubleArray]:
-    """Return slices per group and score (G, U), normal and anomalous."""
-    bins, column = np.unique(score_bins(np.array(pool.image_scores)), return_inverse=True)
-    number = {group: n for n, group in enumerate(groups)}
-    row = np.array([number[group] for group in pool.image_groups], int)
-    tables = np.zeros((2, len(groups), len(bins)))
-    np.add.at(tables, (np.array(pool.image_labels, int), row, column), 1.0)
+def image_tables(pool: MapPool, groups: list[str]) -> tuple[DoubleArray, DoubleArray]:
+    """Return slices (G, U) per group and distinct score in ascending order, normal and anomalous."""
+    scores, labels, names = zip(*pool.images)
+    values, column = np.unique(np.array(scores), return_inverse=True)
+    tables = np.zeros((2, len(groups), len(values)))
+    row = np.array([groups.index(name) for name in names], int)
+    np.add.at(tables, (np.array(labels, int), row, column), 1.0)
     return tables[0], tables[1]
 
 

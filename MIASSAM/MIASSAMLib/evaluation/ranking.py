@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import AnyArray, BoolArray, DoubleArray
+from ..arrays import AnyArray, DoubleArray
 
 FPR_LIMIT = 0.3
 """Upper false-positive rate of AUPRO (MVTec AD)."""
@@ -76,13 +76,6 @@ def aupro(normal: AnyArray, region_weight: AnyArray, n_regions: AnyArray, limit:
     reached = low + (high - low) * share
     areas = [(width * side).sum(-1) / limit for side in ((low + reached) / 2, low, high)]
     return Estimate(*(np.asarray(area) for area in areas))
-
-
-def binary_auroc(scores: AnyArray, is_anomalous: BoolArray) -> float:
-    """Return the exact AUROC of few scores (one per image); NaN when one class is missing."""
-    values, group = np.unique(np.asarray(scores, float), return_inverse=True)
-    counts = [np.bincount(group[chosen], minlength=len(values)) for chosen in (~is_anomalous, is_anomalous)]
-    return float(auroc(*(count.astype(float) for count in counts)).value)
 
 
 def best_dice_bin(normal: AnyArray, anomalous: AnyArray) -> int:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..files import check_output_dir, write_text
-from ..method.embeddings import EmbeddingCache
+from ..method.embeddings import EmbeddingCache, EncodeOnceModel
 from ..protocols import Progress, no_progress
 from .cases import DataSet
-from .figure_sheet import choose_shown, facts_of, fill_pictures, write_sheet
-from .html_report import render_report
+from .figure_sheet import choose_shown, write_sheet
 from .options import EvaluateOptions
 from .pooling import Pool, add_level_rows, pool_records
-from .record import CaseRecord
 from .rows import RowKey, level_baseline_rows, make_rows, mask_baseline_rows, method_rows
 from .run import Part, merged_records, score_data_set
-from .tables import render_tables
-from .workplace import Workplace, open_model, safe_name
+from .tables import render_report, render_tables
+from .workplace import Workplace, safe_name
 
 _GB = 1_000_000_000
 
@@ -36,49 +35,38 @@ def run_evaluation(options: EvaluateOptions, progress: Progress = no_progress) -
         CheckpointError: the model cannot be loaded.
         Cancelled: raised by the progress callback; what was finished is kept.
     """
+    from ..sam import load_model
+
     data_sets = options.data_sets()
     check_output_dir(options.output)
+    model = load_model(options.model, options.checkpoint, options.device)
     with EmbeddingCache(int(options.cache_gb * _GB), options.output) as cache:
-        place = Workplace(options, open_model(options, cache), progress)
+        place = Workplace(options, EncodeOnceModel(model, cache), progress)
         scored = {data.name: score_data_set(place, data) for data in data_sets}
-    rows, sheets, facts = {}, {}, {}
-    for data in data_sets:
-        parts = scored[data.name]
-        rows[data.name], facts[data.name] = _rows_of(
-            place, parts, options.output / _file(data_sets, data, "slices.csv")
-        )
-        sheets[data.name] = _sheet_of(parts, options.output / _file(data_sets, data, "figure_sheet.png"))
-    path = _write(place, data_sets, rows, sheets, facts)
-    return path
+    prefixes = {data.name: "" if len(data_sets) == 1 else f"{safe_name(data.name)}_" for data in data_sets}
+    return _write(place, data_sets, {name: _result_of(place, scored[name], prefixes[name]) for name in scored})
 
 
-def _file(data_sets: list[DataSet], data: DataSet, name: str) -> str:
-    return name if len(data_sets) == 1 else f"{safe_name(data.name)}_{name}"
+@dataclass(frozen=True)
+class _Result:
+    """What is said of one data set: rows, figure sheet, and by preset the seconds of method and metrics."""
+
+    rows: list[dict[str, Any]]
+    sheet: dict[str, Any]
+    seconds: dict[str, Any]
 
 
-def _rows_of(place: Workplace, parts: list[Part], slices_csv: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    def records() -> Iterator[CaseRecord]:
-        return merged_records(parts)
-
-    options, ways = place.options, [way.name for way in place.options.ways]
+def _result_of(place: Workplace, parts: list[Part], prefix: str) -> _Result:
+    records, options = partial(merged_records, parts), place.options
     pool = pool_records(records)
-    levels = level_baseline_rows(ways)
+    levels = level_baseline_rows(options.presets)
     pairs = {first.map: (first.text, second.text) for first, second in zip(levels[::2], levels[1::2])}
     add_level_rows(pool, records, pairs)
-    keys = method_rows(ways, options.prompts, options.masks)
-    keys += [*mask_baseline_rows(ways), *levels]
-    _write_slices(slices_csv, pool, keys)
-    return make_rows(pool, keys, place.model.name), _seconds(records, ways)
-
-
-def _seconds(records: Any, presets: Sequence[str]) -> dict[str, Any]:
-    """Return the time the method and the metrics took, by preset."""
-    sums = {name: {"method_s": 0.0, "metrics_s": 0.0} for name in presets}
-    for record in records():
-        for name, kept in sums.items():
-            for key in kept:
-                kept[key] += float(record.facts.get(name, {}).get(key, 0.0))
-    return sums
+    keys = method_rows(options.presets, options.prompts, options.masks)
+    keys += [*mask_baseline_rows(options.presets), *levels]
+    _write_slices(options.output / f"{prefix}slices.csv", pool, keys)
+    sheet = write_sheet(options.output / f"{prefix}figure_sheet.png", choose_shown(records))
+    return _Result(make_rows(pool, keys, place.model.name), sheet, pool.seconds)
 
 
 def _write_slices(path: Path, pool: Pool, keys: list[RowKey]) -> None:
@@ -91,26 +79,15 @@ def _write_slices(path: Path, pool: Pool, keys: list[RowKey]) -> None:
                 writer.writerow([key.method, key.preset, key.prompt, key.mask, case, index, f"{score:.6f}"])
 
 
-def _sheet_of(parts: list[Part], path: Path) -> dict[str, Any]:
-    shown = fill_pictures(choose_shown(merged_records(parts)), merged_records(parts))
-    if not shown:
-        return {}
-    return {"file": write_sheet(path, shown).name, "rows": facts_of(shown)}
-
-
-def _write(
-    place: Workplace,
-    data_sets: list[DataSet],
-    rows: dict[str, list[dict[str, Any]]],
-    sheets: dict[str, dict[str, Any]],
-    facts: dict[str, Any],
-) -> Path:
+def _write(place: Workplace, data_sets: list[DataSet], results: dict[str, _Result]) -> Path:
     options = place.options
+    rows = {name: result.rows for name, result in results.items()}
+    sheets = {name: result.sheet for name, result in results.items()}
     failed = [{"case": case, "reason": reason} for case, reason in place.failures.items()]
     content = {
         "rows": [{"data_set": name, **row} for name, found in rows.items() for row in found],
         "run": _describe(place, data_sets),
-        "seconds": facts,
+        "seconds": {name: result.seconds for name, result in results.items()},
         "figure_sheets": sheets,
         "failed": failed,
     }
@@ -135,7 +112,7 @@ def _describe(place: Workplace, data_sets: list[DataSet]) -> dict[str, Any]:
         ],
         "leave_one_group_out": options.leave_one_group_out,
         "bank_step": options.bank_step,
-        "presets": [way.name for way in options.ways],
+        "presets": list(options.presets),
         "prompts": list(options.prompts),
         "masks": list(options.masks),
     }

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays import DoubleArray
-from ..config import MaskChoice, PromptKind
 from .counting import COLUMNS
 from .pooling import (
     MASK_FIGURES,
@@ -20,13 +19,9 @@ from .pooling import (
     MapPool,
     Pool,
     group_tables,
-    image_auroc,
-    image_histograms,
+    image_tables,
 )
 from .ranking import Estimate, aupro, auroc, average_precision, percentile_interval
-
-PROMPTS: tuple[PromptKind, ...] = ("cog", "max", "box")
-MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
 
 
 @dataclass(frozen=True)
@@ -77,23 +72,23 @@ def simple_row(of_map: str, largest: bool = False) -> RowKey:
     return RowKey(f"{word} {beyond}{', largest component' if largest else ''}", "", "", "", of_map)
 
 
-def method_rows(ways: Sequence[str], prompts: Sequence[str], masks: Sequence[str]) -> list[RowKey]:
+def method_rows(presets: Sequence[str], prompts: Sequence[str], masks: Sequence[str]) -> list[RowKey]:
     """Return the rows of this program: presets x prompts x masks."""
-    return [RowKey("MIAS-SAM", name, prompt, mask, name) for name, prompt, mask in product(ways, prompts, masks)]
+    return [RowKey("MIAS-SAM", name, prompt, mask, name) for name, prompt, mask in product(presets, prompts, masks)]
 
 
-def mask_baseline_rows(ways: Sequence[str]) -> list[RowKey]:
+def mask_baseline_rows(presets: Sequence[str]) -> list[RowKey]:
     """Return the baselines that make a mask for each case by itself."""
-    rows = [RowKey(OTSU, name, "", "", name) for name in ways]
+    rows = [RowKey(OTSU, name, "", "", name) for name in presets]
     for sharp, smooth in ((BRIGHTNESS, SMOOTHED), (DARKNESS, SMOOTHED_DARK)):
         rows += [simple_row(sharp), simple_row(sharp, largest=True), simple_row(smooth)]
     return [*rows, SMOOTHED_SAM, TRUTH_SAM, CEILING]
 
 
-def level_baseline_rows(ways: Sequence[str]) -> list[RowKey]:
+def level_baseline_rows(presets: Sequence[str]) -> list[RowKey]:
     """Return the baselines whose level comes from other cases, so that it is known only in the end."""
     rows = []
-    for name in (*ways, SMOOTHED):
+    for name in (*presets, SMOOTHED):
         preset, prefix = ("", "smoothed brightness: ") if name == SMOOTHED else (name, "")
         rows.append(RowKey(prefix + QUANTILE, preset, "", "", name))
         rows.append(RowKey(prefix + BEST, preset, "", "", name, is_oracle=True))
@@ -101,14 +96,13 @@ def level_baseline_rows(ways: Sequence[str]) -> list[RowKey]:
 
 
 MAP_FIGURES = ("p_auroc", "p_auroc_foreground", "p_ap", "aupro", "image_auroc")
-FIGURES = (*MAP_FIGURES, *MASK_FIGURES)
 
 Interval = list[float] | None
 
 
 def make_rows(pool: Pool, keys: list[RowKey], model: str) -> list[dict[str, Any]]:
     """Return a row for each key that was measured; undefined figures are None."""
-    maps = {name: _map_figures(one, pool.groups) for name, one in pool.maps.items() if one.image_scores}
+    maps = {name: _map_figures(one, pool.groups) for name, one in pool.maps.items() if one.images}
     return [_row(pool, key, model, maps.get(key.map)) for key in keys if key.text in pool.masks]
 
 
@@ -137,16 +131,16 @@ def _row(pool: Pool, key: RowKey, model: str, of_map: dict[str, Any] | None) -> 
 
 def _map_figures(pool: MapPool, groups: list[str]) -> dict[str, Any]:
     """Return values, intervals and error bounds of the figures that need no level."""
-    estimates = _estimates(*_columns(pool))
-    values = {name: _number(float(one.value)) for name, one in estimates.items()}
-    values["image_auroc"] = _number(image_auroc(pool))
-    bounds = {name: _number(float(one.error_bound)) for name, one in estimates.items()}
-    return {"values": values, "intervals": _map_intervals(pool, groups), "bounds": bounds}
-
-
-def _columns(pool: MapPool) -> tuple[DoubleArray, DoubleArray]:
     sparse = pool.pooled.sparse()
-    return sparse.counts, np.array(float(sparse.n_regions))
+    estimates = _estimates(sparse.counts, np.array(float(sparse.n_regions)))
+    images = image_tables(pool, groups)
+    values = {name: one.value for name, one in estimates.items()}
+    values["image_auroc"] = auroc(*(table.sum(0) for table in images)).value
+    return {
+        "values": {name: _number(float(value)) for name, value in values.items()},
+        "intervals": _map_intervals(pool, groups) | {"image_auroc": _image_interval(*images)},
+        "bounds": {name: _number(float(one.error_bound)) for name, one in estimates.items()},
+    }
 
 
 def _estimates(counts: DoubleArray, n_regions: DoubleArray) -> dict[str, Estimate]:
@@ -169,17 +163,13 @@ def _map_intervals(pool: MapPool, groups: list[str]) -> dict[str, Interval]:
         counts = (weights.astype(np.float32) @ flat).astype(float).reshape(len(weights), *table.shape[1:])
         return np.stack([one.value for one in _estimates(counts, weights @ regions).values()], -1)
 
-    names = MAP_FIGURES[:4]
     intervals = percentile_interval(figures, len(groups))
-    found: dict[str, Interval] = dict.fromkeys(MAP_FIGURES)
-    if intervals is not None:
-        found |= {name: intervals[n] for n, name in enumerate(names)}
-    normal, anomalous = image_histograms(pool, groups)
-    by_image = percentile_interval(
-        lambda weights: auroc(weights @ normal, weights @ anomalous).value[:, None], len(groups)
-    )
-    found["image_auroc"] = by_image[0] if by_image else None
-    return found
+    return dict(zip(MAP_FIGURES[:4], intervals or [None] * 4))
+
+
+def _image_interval(normal: DoubleArray, anomalous: DoubleArray) -> Interval:
+    found = percentile_interval(lambda drawn: auroc(drawn @ normal, drawn @ anomalous).value[:, None], len(normal))
+    return found[0] if found else None
 
 
 def _ratio(sums: GroupSums) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config import PRESETS, PaperConfig
+from ..config import PRESETS, Config, PaperConfig
 from ..method import Reading
 from .baselines import observe_baselines, otsu_mask
 from .case_view import CaseView
@@ -19,7 +19,6 @@ from .cases import DataSet, EvaluationCase, Fold, make_folds
 from .compare import Comparison
 from .figure_sheet import choose_row, make_panels
 from .observe import DecodeOnceModel, MeasuredReading, observe
-from .options import Way
 from .record import CaseRecord, load_record, save_record
 from .rows import OTSU, RowKey
 from .workplace import Workplace, safe_name
@@ -33,7 +32,8 @@ class Part:
 
     data: DataSet
     fold: Fold
-    way: Way
+    name: str
+    config: Config
     digest: str
     folder: Path
 
@@ -63,35 +63,37 @@ def score_data_set(place: Workplace, data: DataSet) -> list[Part]:
         Cancelled: raised by the progress callback.
     """
     folds = make_folds(data, place.options.leave_one_group_out)
-    parts = [_part(place, data, fold, way) for fold in folds for way in place.options.ways]
+    options = place.options
+    parts = [_part(place, data, fold, *named) for fold in folds for named in options.configs.items()]
     shared: dict[str, list[Part]] = {}
     for part in parts:
-        shared.setdefault(Comparison.key(folds, part.way.config) if part.way.has_bank else "", []).append(part)
-    for key, siblings in shared.items():
-        _score_parts(place, siblings, Comparison(place, data, folds, siblings[0].way.config) if key else None)
-    baselines = [_baseline_part(place, data, fold) for fold in folds]
+        shared.setdefault(Comparison.key(folds, part.config), []).append(part)
+    for siblings in shared.values():
+        _score_parts(place, siblings, Comparison(place, data, folds, siblings[0].config))
+    name = BASELINES if options.presets else f"{BASELINES} without decoder"
+    baselines = [_part(place, data, fold, name, PRESETS["published-code"]) for fold in folds]
     _score_parts(place, baselines, None)
     return parts + baselines
 
 
-def _part(place: Workplace, data: DataSet, fold: Fold, way: Way) -> Part:
-    rows = [place.options.prompts, place.options.masks]
-    bank = [place.options.bank_step, *((case.name, case.stamp) for case in fold.sources)] if way.has_bank else []
-    return _make_part(place, data, fold, way, [rows, bank])
-
-
-def _baseline_part(place: Workplace, data: DataSet, fold: Fold) -> Part:
-    name = BASELINES if place.options.ways else f"{BASELINES} without decoder"
-    return _make_part(place, data, fold, Way(name, PRESETS["published-code"], False), [])
-
-
-def _make_part(place: Workplace, data: DataSet, fold: Fold, way: Way, more: list[Any]) -> Part:
-    config, preprocessing = way.config.to_dict(), place.preprocessing(data).to_dict()
-    said = [__version__, way.name, config, place.model.digest, preprocessing, data.rule, more]
+def _part(place: Workplace, data: DataSet, fold: Fold, name: str, config: Config) -> Part:
+    options, more = place.options, []
+    if not name.startswith(BASELINES):
+        bank = [options.bank_step, *((case.name, case.stamp) for case in fold.sources)]
+        more = [options.prompts, options.masks, bank]
+    said = [
+        __version__,
+        name,
+        config.to_dict(),
+        place.model.digest,
+        place.preprocessing(data).to_dict(),
+        data.rule,
+        more,
+    ]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    folder = place.folder / safe_name(data.name) / "records" / safe_name(way.name)
+    folder = place.folder / safe_name(data.name) / "records" / safe_name(name)
     folder.mkdir(parents=True, exist_ok=True)
-    return Part(data, fold, way, digest, folder)
+    return Part(data, fold, name, config, digest, folder)
 
 
 def _score_parts(place: Workplace, parts: Sequence[Part], comparison: Comparison | None) -> None:
@@ -104,38 +106,29 @@ def _score_parts(place: Workplace, parts: Sequence[Part], comparison: Comparison
         return
     if comparison:
         comparison.run([case for case, _ in pending.values()])
-    known: dict[tuple[str, str], dict[str, Any]] = {}
     for number, (case, wanting) in enumerate(pending.values()):
         place.progress(f"{parts[0].data.name}: scoring cases", number, len(pending))
         with place.guard(case):
             if case.name not in place.failures:
-                _score_case(place, case, wanting, comparison, known)
+                _score_case(place, case, wanting, comparison)
     if comparison:
         comparison.discard()
 
 
-def _score_case(
-    place: Workplace,
-    case: EvaluationCase,
-    parts: Sequence[Part],
-    comparison: Comparison | None,
-    known: dict[tuple[str, str], dict[str, Any]],
-) -> None:
-    """Score one case for some parts; `known` keeps the calibrations of the folds met so far."""
+def _score_case(place: Workplace, case: EvaluationCase, parts: Sequence[Part], comparison: Comparison | None) -> None:
+    """Score one case for some parts: presets with a comparison, the baselines without."""
     view = CaseView.of(case, case.load(), place.preprocessing(parts[0].data))
     model = DecodeOnceModel(place.model)
     for part in parts:
-        config = part.way.config
-        if part.way.name.startswith(BASELINES) and isinstance(config, PaperConfig):
-            record = observe_baselines(place.model if place.options.ways else None, view, config, place.progress)
+        if comparison is None:
+            assert isinstance(part.config, PaperConfig)
+            decoder = place.model if place.options.presets else None
+            record = observe_baselines(decoder, view, part.config, place.progress)
         else:
-            reading = Reading(model, None, config, view.prepared)
-            if comparison:
-                calibration = known.setdefault((part.fold.name, part.way.name), {})
-                calibration |= calibration or comparison.calibration(part.fold, config)
-                squared = comparison.distances(case, part.fold)
-                reading = MeasuredReading(model, config, calibration, view, squared)
-            record = _preset_record(place, part.way.name, reading, view)
+            calibration = comparison.calibration(part.fold, part.config)
+            squared = comparison.distances(case, part.fold)
+            reading = MeasuredReading(model, part.config, calibration, view, squared)
+            record = _preset_record(place, part.name, reading, view)
         save_record(part.path(case), record, case_digest(part.digest, case))
 
 

@@ -1,11 +1,12 @@
-"""tables.md: measured rows, the paper's three tables for this program, published figures marked as such."""
+"""tables.md and report.html: measured rows, the paper's tables for this program, published figures marked as such."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..config import preset
+from ..outputs import render_page
 from .counting import FOUND_SHARE, MIN_LESION_PX
 from .pooling import LARGE_PX, NORMAL_QUANTILE
 from .ranking import FPR_LIMIT
@@ -99,6 +100,25 @@ def render_tables(by_data_set: dict[str, list[Row]], header: Sequence[str], rule
     return "\n".join(parts) + "\n"
 
 
+def render_report(
+    by_data_set: dict[str, list[Row]],
+    header: Sequence[str],
+    sheets: dict[str, dict[str, Any]],
+    failed: list[dict[str, str]],
+) -> str:
+    """Return the HTML page of all rows and failed cases; figure sheets are linked by file name, beside it."""
+    parts = [
+        {
+            "name": name,
+            "titles": ("method", *COLUMNS.values()),
+            "rows": [{"name": name_of(row), "is_oracle": row["is_oracle"], "cells": _cells(row)} for row in rows],
+            "sheet": sheets[name].get("file", ""),
+        }
+        for name, rows in by_data_set.items()
+    ]
+    return render_page("evaluation.html", title="Evaluation", header=header, parts=parts, failed=failed, how=HOW)
+
+
 def name_of(row: Row) -> str:
     """Return a row's method in words."""
     words = [row["method"], row["preset"]]
@@ -139,10 +159,9 @@ def _is_default(row: Row) -> bool:
 
 
 def _measured(rows: list[Row]) -> str:
-    body = []
-    for row in rows:
-        cells = [f"{percent(row[key])}{_interval(row, key)}" for key in COLUMNS]
-        body.append([name_of(row), *cells])
+    body = [
+        [name_of(row), *(f"{value}<br>({words})" if words else value for value, words in _cells(row))] for row in rows
+    ]
     return _table(["method", *COLUMNS.values()], body)
 
 
@@ -155,60 +174,56 @@ def _by_volume(rows: list[Row]) -> list[str]:
     return ["Dice of each volume, every slice counted:", "", _table(["", *names], body), ""]
 
 
-def _interval(row: Row, key: str) -> str:
-    found = row["intervals_95"].get(key)
-    return "" if found is None or row[key] is None else f"<br>({percent(found[0])} to {percent(found[1])})"
+def _cells(row: Row) -> list[tuple[str, str]]:
+    """Return every figure of a row and its interval, "" where there is none."""
+    cells = []
+    for key in COLUMNS:
+        found = None if row[key] is None else row["intervals_95"].get(key)
+        cells.append((percent(row[key]), f"{percent(found[0])} to {percent(found[1])}" if found else ""))
+    return cells
 
 
 def _paper_tables(by_data_set: dict[str, list[Row]]) -> list[str]:
-    ours = [name for name in by_data_set if name not in DATA_SETS]
-    columns = [*(name for name in DATA_SETS), *ours]
-    presets = list(
-        dict.fromkeys(row["preset"] for rows in by_data_set.values() for row in rows if row["mask"] and row["preset"])
-    )
+    """Return the paper's Tables 1 to 3 with rows of this run below the published ones."""
+    ours = [row for rows in by_data_set.values() for row in rows if row["method"] == "MIAS-SAM"]
+    presets = list(dict.fromkeys(row["preset"] for row in ours))
+    columns = list(dict.fromkeys([*DATA_SETS, *by_data_set]))
     parts = ["## The paper's tables", ""]
     parts += ["Rows marked *published* are printed in the paper; all others were measured in this run.", ""]
     parts += [f"* {caveat}" for caveat in CAVEATS]
-    parts += ["", "### Table 1: P-AUROC / Dice per anomalous slice (CoG, mask 3)", ""]
-    body = [[f"{name} (*published*)", *_pairs(values), *["-"] * len(ours)] for name, values in TABLE_1.items()]
-    body += [[f"MIAS-SAM, {name}", *(_pair(by_data_set, data, name) for data in columns)] for name in presets]
-    parts += [_table(["method", *columns], body), ""]
-    for title, key, fixed, table in (
-        ("### Table 2: Dice per anomalous slice by mask (CoG)", "mask", {"prompt": "cog"}, TABLE_2),
-        ("### Table 3: Dice per anomalous slice by prompt (mask 3)", "prompt", {"mask": "3"}, TABLE_3),
+
+    def add(title: str, corner: str, published: list[list[str]], measured: dict[str, dict[str, str]]) -> None:
+        figures = ("p_auroc", "dice_slice") if corner == "method" else ("dice_slice",)
+        body = [[*line, *["-"] * (len(columns) - len(DATA_SETS))] for line in published]
+        for words, wanted in measured.items():
+            body.append([words, *(_cell(by_data_set.get(data, []), wanted, figures) for data in columns)])
+        parts.extend(["", title, "", _table([corner, *columns], body)])
+
+    paper = {"prompt": "cog", "mask": "3"}
+    add(
+        "### Table 1: P-AUROC / Dice per anomalous slice (CoG, mask 3)",
+        "method",
+        [[f"{name} (*published*)", *(f"{a:.2f} / {b:.2f}" for a, b in pairs)] for name, pairs in TABLE_1.items()],
+        {f"MIAS-SAM, {name}": {"preset": name, **paper} for name in presets},
+    )
+    for title, key, table, more in (
+        ("### Table 2: Dice per anomalous slice by mask (CoG)", "mask", TABLE_2, ["auto"]),
+        ("### Table 3: Dice per anomalous slice by prompt (mask 3)", "prompt", TABLE_3, []),
     ):
-        body = [
-            [f"{key} {name} (*published*)", *_numbers(values), *["-"] * len(ours)] for name, values in table.items()
-        ]
-        for name in presets:
-            for value in (*table, *(["auto"] if key == "mask" else [])):
-                wanted = {"preset": name, key: value, **fixed}
-                body.append([f"{name}, {key} {value}", *(_dice(by_data_set, data, wanted) for data in columns)])
-        parts += [title, "", _table([key, *columns], body), ""]
-    return parts
+        add(
+            title,
+            key,
+            [[f"{key} {name} (*published*)", *(f"{one:.2f}" for one in values)] for name, values in table.items()],
+            {f"{name}, {key} {v}": {"preset": name, **paper, key: v} for name in presets for v in [*table, *more]},
+        )
+    return [*parts, ""]
 
 
-def _pairs(values: Iterable[tuple[float, float]]) -> list[str]:
-    return [f"{first:.2f} / {second:.2f}" for first, second in values]
-
-
-def _numbers(values: Iterable[float]) -> list[str]:
-    return [f"{value:.2f}" for value in values]
-
-
-def _find(rows: list[Row], wanted: dict[str, str]) -> Row | None:
+def _cell(rows: list[Row], wanted: dict[str, str], figures: Sequence[str]) -> str:
+    """Return figures of this program's row with the wanted preset, prompt and mask; a dash where there is none."""
     wanted = {"method": "MIAS-SAM", **wanted}
-    return next((row for row in rows if all(row[key] == value for key, value in wanted.items())), None)
-
-
-def _pair(by_data_set: dict[str, list[Row]], data: str, preset: str) -> str:
-    row = _find(by_data_set.get(data, []), {"preset": preset, "prompt": "cog", "mask": "3"})
-    return "-" if row is None else f"{percent(row['p_auroc'])} / {percent(row['dice_slice'])}"
-
-
-def _dice(by_data_set: dict[str, list[Row]], data: str, wanted: dict[str, str]) -> str:
-    row = _find(by_data_set.get(data, []), wanted)
-    return "-" if row is None else percent(row["dice_slice"])
+    row = next((row for row in rows if all(row[key] == value for key, value in wanted.items())), None)
+    return "-" if row is None else " / ".join(percent(row[figure]) for figure in figures)
 
 
 def _table(header: list[str], body: list[list[str]]) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..method import Preprocessing
-from ..method.embeddings import EmbeddingCache, EncodeOnceModel
 from ..protocols import Progress, SamModel, no_progress
 from .cases import DataSet, EvaluationCase
 from .observe import Asked
@@ -35,8 +34,7 @@ class Workplace:
     @property
     def headline(self) -> str:
         """Return the preset whose pictures are shown."""
-        names = [way.name for way in self.options.ways]
-        return "refined" if "refined" in names else names[0]
+        return "refined" if "refined" in self.options.presets else self.options.presets[0]
 
     @property
     def asked(self) -> Asked:
@@ -72,10 +70,3 @@ def safe_name(name: str) -> str:
     """Return a name usable as a file name, still unique."""
     short = re.sub(r"[^A-Za-z0-9._-]+", "_", name)[-80:]
     return short if short == name else f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def open_model(options: EvaluateOptions, cache: EmbeddingCache) -> EncodeOnceModel:
-    """Load the model, wrapped so that each slice is encoded once for all rows."""
-    from ..sam import load_model
-
-    return EncodeOnceModel(load_model(options.model, options.checkpoint, options.device), cache)

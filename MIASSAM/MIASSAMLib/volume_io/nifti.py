@@ -10,9 +10,10 @@ import numpy as np
 from ..arrays import DoubleArray
 from ..errors import InputError
 from .itk import damaged, ijk_to_lps, read_header, refuse_series
-from .raw import RawImage, flip_lps_ras, quiet_itk
+from .raw import RawImage, flip_lps_ras, is_right_angled, quiet_itk
 
 _AGREE_MM = 1e-2
+_RIGHT_ANGLE_TOLERANCE = 1e-4
 
 
 def read_nifti(path: Path) -> RawImage:
@@ -53,11 +54,6 @@ def _geometry(path: Path, image: Any) -> tuple[DoubleArray, tuple[str, ...]]:
     corner = np.append(np.array(image.shape[:3] + (1,) * (3 - len(image.shape))) - 1.0, 1.0)
     gap_mm = max(np.abs((own - shown) @ point).max() for point in (corner, np.array([0.0, 0.0, 0.0, 1.0])))
     if gap_mm <= _AGREE_MM:
-        return own if _right_angled(own) else shown, ()
+        return own if is_right_angled(own, _RIGHT_ANGLE_TOLERANCE) else shown, ()
     note = f"qform, sform and units of the header leave {gap_mm:.2f} mm of doubt; placed where Slicer places it"
     return shown, (note,)
-
-
-def _right_angled(matrix: DoubleArray) -> bool:
-    unit = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
-    return bool(np.abs(unit.T @ unit - np.eye(3)).max() < 1e-4)

@@ -48,6 +48,12 @@ def flip_lps_ras_point(point: AnyArray) -> DoubleArray:
     return np.asarray(_LPS_TO_RAS[:3, :3] @ np.asarray(point, np.float64))
 
 
+def is_right_angled(matrix: DoubleArray, tolerance: float) -> bool:
+    """Tell whether the axes of a matrix (4, 4) stand at right angles, as rotations and a qform need."""
+    unit = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    return bool(np.abs(unit.T @ unit - np.eye(3)).max() < tolerance)
+
+
 def to_volume(raw: RawImage, name: str, source: str) -> Volume:
     """Turn stored voxels into a clean scalar volume.
 

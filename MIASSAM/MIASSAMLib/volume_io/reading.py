@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import InputError
 from ..files import reason
 from ..volume import Volume
@@ -77,15 +75,6 @@ def find_inputs(paths: Iterable[Path | str]) -> list[Path]:
     for path in (Path(p).expanduser() for p in paths):
         found += _images_in(path) if path.is_dir() else [_existing(path)]
     return list({path.absolute(): path for path in found}.values())
-
-
-def volume_digest(volume: Volume) -> str:
-    """Return the SHA-256 of a volume's voxels, shape and position (its name and source do not count)."""
-    digest = hashlib.sha256()
-    digest.update(np.array(volume.shape_kji, "<i8").tobytes())
-    digest.update(np.ascontiguousarray(volume.ijk_to_ras, "<f8").tobytes())
-    digest.update(np.ascontiguousarray(volume.voxels_kji, "<f4").data)
-    return digest.hexdigest()
 
 
 def source_digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..files import atomic_path, write_text
 from ..volume import Volume
 from .formats import file_format
-from .raw import flip_lps_ras, flip_lps_ras_point
+from .raw import flip_lps_ras, flip_lps_ras_point, is_right_angled
 
 MARKUPS_SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -105,16 +105,11 @@ def _write_nifti(path: Path, voxels_kji: AnyArray, volume: Volume) -> Path:
     image: Any = nibabel.Nifti1Image(np.asarray(voxels_kji, np.float32).transpose(2, 1, 0), volume.ijk_to_ras)
     image.header.set_xyzt_units("mm")
     image.set_sform(volume.ijk_to_ras, _SCANNER)
-    image.set_qform(volume.ijk_to_ras, _SCANNER if _is_right_angled(volume) else 0)
+    has_qform = is_right_angled(volume.ijk_to_ras, _RIGHT_ANGLE_TOLERANCE)  # it knows rotations only
+    image.set_qform(volume.ijk_to_ras, _SCANNER if has_qform else 0)
     with atomic_path(path, ".nii.gz" if path.name.lower().endswith(".gz") else ".nii") as temporary:
         nibabel.save(image, temporary)
     return path
-
-
-def _is_right_angled(volume: Volume) -> bool:
-    """Tell whether a qform, which knows rotations only, can say where the volume is."""
-    unit = volume.ijk_to_ras[:3, :3] / volume.spacing_mm
-    return bool(np.abs(unit.T @ unit - np.eye(3)).max() < _RIGHT_ANGLE_TOLERANCE)
 
 
 def _write_itk(path: Path, volume: Volume) -> Path:
