@@ -87,4 +87,9 @@ class Results:
     @property
     def isComplete(self):
         """Tell whether every node is still there; the user may have deleted one."""
-        return None not in (self.segmentation, self.heat, self.points)
+        return None not in (self.segmentation, self.points) and (self.heat is not None or self.isOnDemand)
+
+    @property
+    def isOnDemand(self):
+        """Tell whether there was no search, and so no heat map: only what the user points at is outlined."""
+        return not self.record.get("request", {}).get("bankPath")
