@@ -49,6 +49,11 @@ def followTransform(node, inputVolume):
     node.SetAndObserveTransformNodeID(inputVolume.GetTransformNodeID())
 
 
+def isOnDemand(record):
+    """Tell whether a record says that nothing was searched for."""
+    return record.get("request", {}).get("bankPath") == ""
+
+
 class Results:
     """The nodes of one input volume and the record of the run that made them."""
 
@@ -92,4 +97,4 @@ class Results:
     @property
     def isOnDemand(self):
         """Tell whether there was no search, and so no heat map: only what the user points at is outlined."""
-        return not self.record.get("request", {}).get("bankPath")
+        return isOnDemand(self.record)

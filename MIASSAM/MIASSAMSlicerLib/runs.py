@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from . import anomalySegments, cogPoints, findingsTable, heatMap, hierarchy
 from .errors import ModuleError
 from .masks import Region
-from .resultNodes import REGION_ROLE, Results
+from .resultNodes import REGION_ROLE, Results, isOnDemand
 from .steps import FINAL, runAll
 from .volumes import checkVolume, ijkToWorld, modalityOf, volumeKey, voxels
 
@@ -186,7 +186,7 @@ def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
 
 def summaryOf(record):
     """Return in a sentence what was found."""
-    if not record["request"]["bankPath"]:
+    if isOnDemand(record):
         return _("Nothing was searched for; what you point at is outlined.")
     found = [result for result in record["slices"] if result["findings"]]
     if not found:
