@@ -146,10 +146,10 @@ class PanelState:
             self.ui.nextButton,
             self.ui.saveTableButton,
             self.ui.show3DButton,
+            self.ui.opacitySlider,
             self.ui.editButton,
         ):
-            widget.enabled = hasResults
-        self.ui.opacitySlider.enabled = hasResults and results.heat is not None
+            widget.enabled = hasResults and (widget is not self.ui.opacitySlider or results.heat is not None)
         self.ui.show3DButton.setSegmentationNode(results.segmentation if hasResults else None)
         self.showCorrections(canUndo)
 

@@ -94,7 +94,7 @@ class MIASSAMParameterNode:
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
-    model: ModelChoice = ModelChoice.Embedded
+    model: ModelChoice = ModelChoice("embedded")
     checkpointPath: str = ""
     device: DeviceChoice = DeviceChoice.Auto
     bankPath: str = ""
