@@ -113,9 +113,7 @@ def test_a_run_is_sent_and_written_in_short_steps(panel, bank, monkeypatch):
     panel.parameters.bankPath = str(bank)
     noted = NotedSteps(panel, monkeypatch)
     segment(panel)
-    assert max(noted.sent) <= 400_000 + HEADER_BYTES, (
-        "five slices of 80,000 bytes, and the header in one of their steps"
-    )
+    assert max(noted.sent) <= 400_000 + HEADER_BYTES, "five slices of 80,000 bytes; one step has the header"
     assert sum(size > 0 for size in noted.sent) >= voxels.nbytes / 400_000
     assert noted.states.count("final") >= voxels.size / STEP_VOXELS, "the heat map, ten slices in each step"
     noted.sent.clear()
