@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: help setup setup-test demo test test-all lint bench pictures clean
+.PHONY: help setup setup-test demo test check test-all lint bench pictures clean
 
 help:
 	@echo "make demo   set up and run the demo: phantoms, banks, segmentations, pictures, Dice"
 	@echo "make test   set up and run the tests"
+	@echo "make check  lint, then run the tests and demand that they cover 90 % of the library"
 	@echo "make bench  measure speed and memory on this machine"
 	@echo "make pictures   draw the pictures of the Slicer module in docs/images"
 
@@ -38,6 +39,9 @@ demo: setup
 test: setup-test
 	@echo "Running the tests ..."
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint
+	@$(BIN)/python -m pytest --cov=MIASSAMLib --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)
 
 test-all: setup-test
 	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)

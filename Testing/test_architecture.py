@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "MIASSAM" / "MIASSAMLib"
 SLICER = {"slicer", "qt", "ctk", "vtk"}
@@ -47,13 +45,71 @@ def room_of(path: Path) -> str:
     return path.relative_to(LIBRARY).parts[0]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_a_library_file_keeps_behind_its_walls(path):
-    imported = imported_packages(path)
-    assert not imported & SLICER, f"{path.name} imports {imported & SLICER}; the library is Slicer-free"
-    assert "pickle" not in imported, f"{path.name} imports pickle; nothing is ever pickled"
-    for package, rooms in WALLS.items():
-        assert package not in imported or room_of(path) in rooms, f"{package} belongs to {sorted(rooms)}"
+def functions_of(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
+    """Return the lines of a function that are neither docstring nor comment nor blank."""
+    first = function.body[0]
+    is_documented = ast.get_docstring(function) is not None
+    words = range(first.lineno, first.end_lineno + 1) if is_documented else range(0)
+    own = [number for number in range(function.lineno, function.end_lineno + 1) if number not in words]
+    return sum(lines[number - 1].strip()[:1] not in ("", "#") for number in own)
+
+
+def n_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    given = function.args
+    named = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len([name for name in named if name not in ("self", "cls")]) + bool(given.vararg) + bool(given.kwarg)
+
+
+def test_every_library_file_keeps_behind_its_walls():
+    offenders = []
+    for path in SOURCES:
+        imported = imported_packages(path)
+        offenders += [f"{path.name} imports {one}; the library is Slicer-free" for one in imported & SLICER]
+        offenders += [
+            f"{path.name} imports {package}, which belongs to {sorted(rooms)}"
+            for package, rooms in WALLS.items()
+            if package in imported and room_of(path) not in rooms
+        ]
+    assert SOURCES and not offenders, "\n".join(offenders)
+
+
+def test_nothing_is_pickled_or_printed():
+    offenders = []
+    for path in SOURCES:
+        if imported_packages(path) & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"}:
+            offenders.append(f"{path.name} imports a pickler; nothing is ever pickled")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+                offenders.append(f"{path.name}:{node.value.lineno} allows pickles")
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+                offenders.append(f"{path.name}:{node.lineno} prints; the command line speaks through its console")
+    assert not offenders, "\n".join(offenders)
+
+
+MOST_LINES, MOST_CODE_LINES, MOST_PARAMETERS = 300, 40, 5
+
+
+def test_files_functions_and_signatures_stay_small():
+    offenders = []
+    for path in SOURCES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if len(lines) > MOST_LINES:
+            offenders.append(f"{path.name} has {len(lines)} lines; split it at {MOST_LINES}")
+        for function in functions_of(path):
+            place = f"{path.name}:{function.lineno} {function.name}"
+            if (count := code_lines(function, lines)) > MOST_CODE_LINES:
+                offenders.append(f"{place} has {count} lines of code; split it at {MOST_CODE_LINES}")
+            signature = lines[function.lineno - 1 : function.body[0].lineno - 1]
+            if n_parameters(function) > MOST_PARAMETERS and not any("# " in line for line in signature):
+                offenders.append(
+                    f"{place} has {n_parameters(function)} parameters; bundle them, or say why beside them"
+                )
+    assert not offenders, "\n".join(offenders)
 
 
 BROUGHT_BY_SLICER = {"numpy", "scipy", "SimpleITK", "PIL"}
@@ -91,13 +147,3 @@ def test_opening_the_package_and_its_help_load_nothing_heavy():
         [sys.executable, "-c", program], env={"PYTHONPATH": str(LIBRARY.parent)}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
-def test_rooms_stay_small(path):
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= 300, f"{path.name} has over 300 lines; split it"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            lines = node.end_lineno - node.lineno + 1 - (ast.get_docstring(node, clean=False) or "").count("\n")
-            assert lines <= 50, f"{path.name}: {node.name} has {lines} lines; split it"

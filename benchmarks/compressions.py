@@ -72,12 +72,12 @@ def searchers(rows: Any) -> Iterator[tuple[dict[str, Any], Any]]:
         known = {"index": words.format(n=n_lists), "in memory": int(inverted.code_size) + 8}
         known["bytes"] = known["in memory"]
         if code:
-            codec = trained(code, rows)
-            codes = codec.sa_encode(rows)
-            known["bytes"] += codes.shape[1]
+            codes = trained(code, rows)
+            codes.add(rows)
+            known["bytes"] += codes.code_size
         for n_probe in N_PROBES:
             inverted.nprobe = n_probe
-            search = CompressedSearcher(index, codec, codes, (n_probe, 32)).search if code else alone(index)
+            search = CompressedSearcher(index, codes, (n_probe, 32)).search if code else alone(index)
             yield {**known, "n_probe": n_probe}, search
 
 

@@ -21,18 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import build_bank, open_model, open_segmenter
-    from .method import SegmentOptions
+    from .method import SegmentOptions, UserPrompts
     from .outputs import write_case
     from .volume import Volume
     from .volume_io import read_volume
 
 __version__ = "0.1.0"
 
-__all__ = ["SegmentOptions", "Volume", "build_bank", "open_model", "open_segmenter", "read_volume", "write_case"]
+__all__ = [
+    "SegmentOptions", "UserPrompts", "Volume", "build_bank", "open_model", "open_segmenter", "read_volume",
+    "write_case",
+]  # fmt: skip
 
 _ROOMS = {
-    "SegmentOptions": "method", "Volume": "volume", "build_bank": "api", "open_model": "api", "open_segmenter": "api",
-    "read_volume": "volume_io", "write_case": "outputs",
+    "SegmentOptions": "method", "UserPrompts": "method", "Volume": "volume", "build_bank": "api", "open_model": "api",
+    "open_segmenter": "api", "read_volume": "volume_io", "write_case": "outputs",
 }  # fmt: skip
 
 

@@ -157,6 +157,12 @@ class RefinedConfig(Config):
         brightness_sigma_px: smoothing of that map, px of the 256 map.
         held_out_slices: how many slices of a build are held out.
         held_out_gap: in a bank of one volume a held-out slice is compared with slices more than this far away.
+        scale_width_cells: Gaussian width of the scale by place, along the slice axis and in the plane, in its cells.
+        scale_prior: how many mean cells' worth of patches the pooled scale counts for in each place.
+        scale_least_spread: no place's spread is smaller than this share of the pooled one.
+        tail_quantile: beyond this quantile of normal clusters the tail is an exponential of their logarithms.
+        depth_sigma, depth_least_weight: a cluster is compared with slices of its own depth (share of the patient's
+            extent) with Gaussian weights, others count this much.
         level_quantile: the cluster-forming level exceeds this share of normal tissue.
         axis_sigma_mm: Gaussian smoothing of maps along the slice axis; 0 = none.
 
@@ -188,6 +194,12 @@ class RefinedConfig(Config):
     brightness_sigma_px: float = 1.0
     held_out_slices: int = 160
     held_out_gap: int = 2
+    scale_width_cells: tuple[float, ...] = (0.7, 1.5)
+    scale_prior: float = 0.5
+    scale_least_spread: float = 0.2
+    tail_quantile: float = 0.8
+    depth_sigma: float = 0.2
+    depth_least_weight: float = 0.02
     level_quantile: float = 0.975
     axis_sigma_mm: float = 0.0
     grow_tail: float = 0.3

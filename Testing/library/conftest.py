@@ -12,7 +12,6 @@ from MIASSAMLib.phantoms import Phantom, make_phantom
 from MIASSAMLib.sam import load_model
 
 N_NORMAL = 3
-SHARED_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -30,18 +29,10 @@ def brain_bank_path(tmp_path_factory, embedded_model, normal_brains) -> Path:
     """A bank of normal brain phantoms, preset `refined`."""
     path = tmp_path_factory.mktemp("banks") / "brain.bank"
     sources = [BuildSource(f"normal_{n}", lambda p=p: (p.volume, None)) for n, p in enumerate(normal_brains)]
-    build_bank(path, sources, embedded_model, preset("refined"), BuildOptions(anatomy="brain phantom"))
+    build_bank(path, sources, embedded_model, preset("refined"), BuildOptions(modality="mri", anatomy="brain phantom"))
     return path
 
 
 @pytest.fixture(scope="session")
 def brain_bank(brain_bank_path) -> MemoryBank:
     return MemoryBank.load(brain_bank_path)
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real volumes beside the project."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip("the folder of real volumes is not beside the project")
-    return SHARED_DATA

@@ -23,9 +23,13 @@ ANOTHER: dict[str, Any] = {
     "intensity_means_px": (1.0, 3.0), "intensity_spreads_px": (6.0,), "place_weight": 2.0, "ring_px": (2.0, 90.0),
     "ring_quiet": -0.5, "near_px": 0, "rim_px": 12, "shape_px": 1.0, "least_inside": 1.1, "window_least_px": 90,
     "window_share": 0.2, "lesion_margin": 0, "box_level": 0.05, "brightness_sigma_px": 6.0, "held_out_gap": 0,
-    "dense_prompt_logit": 30.0,
+    "dense_prompt_logit": 30.0, "scale_width_cells": (3.0, 6.0), "scale_prior": 40.0, "scale_least_spread": 3.0,
+    "tail_quantile": 0.3, "depth_sigma": 0.02, "depth_least_weight": 5.0,
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {
+    "scale_width_cells": {"per_position": "on"},
+    "scale_prior": {"per_position": "on"},
+    "scale_least_spread": {"per_position": "on"},
     "brightness_sigma_px": {"contrast": "flair"},
     "box_level": {"prompt": "box"},
     "seed": {"held_out_slices": 3},

@@ -45,7 +45,8 @@ def test_a_stratified_coreset_keeps_the_same_part_of_every_place_even_after_a_ki
     with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
         assert writer.n_resumed == 30
         choice = Choice(0.1, "stratified")
-        bank = writer.finish(select=lambda all_: select_rows(choice, all_.chunks, all_.places, seed=0))
+        writer.select(lambda all_: select_rows(choice, all_.chunks, all_.places, seed=0))
+        bank = writer.finish()
     counts = np.bincount(cells_of(bank.places("embedding")), minlength=2048)
     np.testing.assert_array_equal(counts, 3 * np.bincount(cells_of(place.astype(np.float16)), minlength=2048))
 

@@ -1,5 +1,6 @@
 """The shipped weights load, answer prompts as segment_anything does, and are what the card says they are."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from MIASSAMLib.errors import CheckpointError
 from MIASSAMLib.files import sha256_of_file
-from MIASSAMLib.sam.embedded import WEIGHTS_PATH, EmbeddedSam, load_embedded, read_card
+from MIASSAMLib.sam.embedded import CARD_PATH, WEIGHTS_PATH, EmbeddedSam, load_embedded
 from segment_anything import SamPredictor
 
 
@@ -41,14 +42,14 @@ def click(x: float, y: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_card_digest_is_the_digest_of_the_file() -> None:
-    assert read_card()["sha256"] == sha256_of_file(WEIGHTS_PATH)
+    assert json.loads(CARD_PATH.read_text())["sha256"] == sha256_of_file(WEIGHTS_PATH)
 
 
 def test_weights_fit_the_size_the_package_allows(model: EmbeddedSam) -> None:
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     assert WEIGHTS_PATH.stat().st_size <= 16 * 2**20
     assert n_parameters <= 8_000_000
-    assert read_card()["parameters"] == n_parameters
+    assert json.loads(CARD_PATH.read_text())["parameters"] == n_parameters
 
 
 def test_encode_gives_the_embedding_shape_of_sam(model: EmbeddedSam) -> None:

@@ -16,7 +16,7 @@ from MIASSAMLib.evaluation import compare
 from MIASSAMLib.evaluation.case_view import CaseView
 from MIASSAMLib.evaluation.cases import make_folds, read_cases
 from MIASSAMLib.evaluation.compare import Comparison
-from MIASSAMLib.evaluation.observe import Asked, MeasuredSegmenter, observe
+from MIASSAMLib.evaluation.observe import Asked, MeasuredReading, observe
 from MIASSAMLib.evaluation.options import EvaluateOptions
 from MIASSAMLib.evaluation.results import run_evaluation
 from MIASSAMLib.evaluation.workplace import Workplace
@@ -154,6 +154,7 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
     place, config, folds = Workplace(options, FakeModel()), PRESETS[name], make_folds(data, True)
     comparison = Comparison(place, data, folds, config)
     comparison.run([case for fold in folds for case in fold.scored])
+    assert len(folds) == n_groups
     for fold in folds:
         sources = [BuildSource(c.name, lambda c=c: (c.load().volume, c.load().truth_kji)) for c in fold.sources]
         encoder = LocalEncoder(place.model, config, Preprocessing())
@@ -164,9 +165,10 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
             np.testing.assert_allclose(found[key], array, rtol=2e-3, atol=1e-4, err_msg=f"{fold.name} {key}")
         view = CaseView.of(fold.scored[0], fold.scored[0].load(), Preprocessing())
         squared = comparison.distances(fold.scored[0], fold)
-        measured = MeasuredSegmenter(place.model, config, found, view, squared)
+        measured = MeasuredReading(place.model, config, found, view, squared)
         plain = Segmenter(place.model, own, config).segment(view.prepared.volume)
-        np.testing.assert_allclose(measured.segment(view.prepared.volume).heat_kji, plain.heat_kji, atol=5e-3)
+        known = Segmenter(place.model, measured.bank, config).segment(measured)
+        np.testing.assert_allclose(known.heat_kji, plain.heat_kji, atol=5e-3)
 
 
 def test_the_tested_group_is_not_among_its_own_rows(tmp_path, fake):

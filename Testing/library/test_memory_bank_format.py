@@ -97,7 +97,7 @@ def test_a_newer_format_is_named_instead_of_called_damaged(tmp_path):
     build_bank(tmp_path / "a.bank")
     path = tmp_path / "a.bank" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 9}))
-    with pytest.raises(BankError, match="format version 9 and this program reads 2"):
+    with pytest.raises(BankError, match="format version 9 and this program reads 3"):
         MemoryBank.load(tmp_path / "a.bank")
 
 

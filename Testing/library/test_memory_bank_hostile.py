@@ -96,13 +96,14 @@ def test_an_unreadable_bank_is_told_before_the_work_of_overwriting_it(tmp_path):
         BankWriter(tmp_path / "a.bank", make_draft(), overwrite=True)
 
 
-def test_compressed_banks_of_format_version_1_say_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_compressed_banks_of_earlier_format_versions_say_how_to_go_on(tmp_path, version):
     folder = tmp_path / "a.bank"
     build_bank(folder, n_slices=4)
-    forge(folder, lambda data: data.update(format_version=1))
+    forge(folder, lambda data: data.update(format_version=version))
     assert MemoryBank.load(folder).n_patches("embedding") == 80
     forge(folder, lambda data: data["kinds"]["embedding"].update(storage="compressed"))
-    with pytest.raises(BankError, match=r"format version 1, .* build the bank again"):
+    with pytest.raises(BankError, match=rf"format version {version}, .* build the bank again"):
         MemoryBank.load(folder)
 
 

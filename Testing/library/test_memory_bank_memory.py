@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from MIASSAMLib.bank.rows import open_npy, write_npy
-from MIASSAMLib.bank.spool import Entry, RowSpool
+from library.bank_helpers import make_draft, make_low_rank_rows
+from MIASSAMLib.bank import BankWriter
+from MIASSAMLib.bank.rows import RowFile, write_npy
+from MIASSAMLib.bank.spool import RowSpool, StoredPart
+from MIASSAMLib.bank.storage import open_storage
 from MIASSAMLib.errors import BankError
 
 MB = 1 << 20
@@ -18,7 +21,7 @@ def make_spool(folder, n_entries: int, dtype: str = "float32") -> tuple[RowSpool
     spool = RowSpool(folder, lambda dimension: dtype)
     rows = np.random.default_rng(0).standard_normal((n_entries * 512, 1024)).astype(dtype)
     for number, part in enumerate(np.split(rows, n_entries)):
-        spool.append(Entry(f"s{number}", f"s{number}", "", 1), {"embedding": part}, {})
+        spool.append(StoredPart(f"s{number}", None), {"embedding": part}, {})
     return spool, rows
 
 
@@ -39,20 +42,24 @@ def test_rows_of_an_open_file_survive_its_deletion_and_need_no_pread(tmp_path, m
     if not has_pread:
         monkeypatch.delattr("os.pread", raising=False)
     stored = np.random.default_rng(0).integers(0, 255, (20_000, 21), np.uint8)
-    np.save(tmp_path / "rows.npy", stored)
-    rows = open_npy(tmp_path / "rows.npy")
+    stored.tofile(tmp_path / "a.rows")
+    rows = RowFile(tmp_path / "a.rows", stored.shape, np.uint8)
     if sys.platform != "win32":
-        (tmp_path / "rows.npy").unlink()
+        (tmp_path / "a.rows").unlink()
     for numbers in (np.arange(20_000), np.arange(19_999, 0, -7), np.array([4, 4, 19_999, 0])):
         np.testing.assert_array_equal(rows[numbers], stored[numbers])
 
 
 @pytest.mark.parametrize("n_bytes", [0, 60, 128, 500])
-def test_a_row_file_cut_short_is_not_opened(tmp_path, n_bytes):
-    np.save(tmp_path / "rows.npy", np.zeros((20, 21), np.uint8))
-    (tmp_path / "rows.npy").write_bytes((tmp_path / "rows.npy").read_bytes()[:n_bytes])
+@pytest.mark.parametrize(("storage", "role"), [("half", "rows"), ("compressed", "codes")])
+def test_a_row_file_cut_short_is_not_opened(tmp_path, storage, role, n_bytes):
+    with BankWriter(tmp_path / "a.bank", make_draft(), compress=storage) as writer:
+        writer.add("volume", {"embedding": make_low_rank_rows(200)})
+        record = writer.finish().manifest.kinds["embedding"]
+    path = tmp_path / "a.bank" / record.files[role]
+    path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(BankError, match="restore or rebuild"):
-        open_npy(tmp_path / "rows.npy")
+        open_storage(tmp_path / "a.bank", record)
 
 
 def mapped_file_bytes() -> int:

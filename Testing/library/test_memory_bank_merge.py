@@ -61,7 +61,8 @@ def test_a_selection_keeps_its_rows_and_says_so(tmp_path):
     with BankWriter(tmp_path / "a.bank", make_draft()) as writer:
         for number, rows in enumerate(make_slices(5)):
             writer.add(f"volume{number}", rows)
-        bank = writer.finish(select=every_third)
+        writer.select(every_third)
+        bank = writer.finish()
     stored = np.concatenate([rows["embedding"] for rows in make_slices(5)])[::3]
     np.testing.assert_array_equal(bank.rows_at("embedding", np.arange(len(stored))), stored)
     assert [source.n_patches["embedding"] for source in bank.manifest.sources] == [7, 7, 6, 7, 7]
@@ -72,6 +73,7 @@ def test_an_append_selects_among_the_new_rows_only(tmp_path):
     build_bank(tmp_path / "a.bank", n_slices=2)
     with BankWriter(tmp_path / "a.bank", make_draft(), append=True) as writer:
         writer.add("new", {"embedding": make_rows(30, 16, 50), "intensity": make_rows(30, 6, 50)})
-        bank = writer.finish(select=lambda candidates: np.array([0, 29]))
+        writer.select(lambda candidates: np.array([0, 29]))
+        bank = writer.finish()
     assert bank.n_patches("embedding") == 42
     assert bank.manifest.sources[-1].n_patches == {"embedding": 2, "intensity": 2}

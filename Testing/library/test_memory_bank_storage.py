@@ -184,7 +184,7 @@ def test_torch_search_is_exact_whatever_type_multiplies_fastest(monkeypatch, res
     np.testing.assert_allclose(np.square(queries - rows[neighbors]).sum(axis=1), distances, rtol=1e-5)
     excluded = np.tile([[2500, 8500]], (60, 1))
     excluded[30:] = [0, 7000]
-    without = searcher.search_excluding(queries, excluded)[0]
+    without = searcher.search(queries, excluded)[0]
     np.testing.assert_allclose(without[:30], brute_force(queries[:30], rows[:2500]), rtol=1e-4)
     np.testing.assert_allclose(without[30:], brute_force(queries[30:], rows[7000:]), rtol=1e-4)
 
@@ -194,7 +194,7 @@ def test_torch_search_takes_banks_smaller_than_a_block_or_a_short_list(n_rows):
     rows, queries = make_low_rank_rows(n_rows), make_low_rank_rows(7, seed=5)
     np.testing.assert_allclose(TorchSearcher(rows).search(queries)[0], brute_force(queries, rows), rtol=1e-4)
     everything = np.tile([[0, n_rows]], (7, 1))
-    assert np.isinf(TorchSearcher(rows).search_excluding(queries, everything)[0]).all()
+    assert np.isinf(TorchSearcher(rows).search(queries, everything)[0]).all()
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 700])

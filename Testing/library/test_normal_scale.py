@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from MIASSAMLib.method.normal_scale import (
+from MIASSAMLib.config import preset
+from MIASSAMLib.method.normal_law import (
     IN_PLANE,
     IN_VOLUME,
     POOLED,
@@ -13,6 +14,8 @@ from MIASSAMLib.method.normal_scale import (
     choose_grid,
     fit_scale,
 )
+
+REFINED, ON, OFF = preset("refined"), preset("refined:per_position=on"), preset("refined:per_position=off")
 
 
 def normal_slices(n_volumes: int, by_place: bool, by_depth: bool = False) -> list[NormalDistances]:
@@ -29,7 +32,7 @@ def normal_slices(n_volumes: int, by_place: bool, by_depth: bool = False) -> lis
 
 def test_the_pooled_scale_is_mean_and_spread():
     normal = normal_slices(2, by_place=False)
-    scale = fit_scale(normal, POOLED)
+    scale = fit_scale(normal, POOLED, REFINED)
     values = np.concatenate([one.values for one in normal])
     assert scale.mean.shape == (1, 1, 1)
     np.testing.assert_allclose(scale.mean, values.mean())
@@ -41,18 +44,18 @@ def test_the_pooled_scale_is_mean_and_spread():
     [(False, False, {POOLED}), (True, False, {IN_PLANE, IN_VOLUME}), (False, True, {IN_VOLUME})],
 )
 def test_the_grid_is_as_fine_as_unseen_volumes_confirm(by_place, by_depth, grids):
-    assert choose_grid([normal_slices(4, by_place, by_depth)], "auto") in grids
+    assert choose_grid([normal_slices(4, by_place, by_depth)], REFINED) in grids
 
 
 def test_off_and_on_are_obeyed_and_two_volumes_decide_nothing():
     consistent = [normal_slices(4, by_place=True)]
-    assert choose_grid(consistent, "off") == POOLED
-    assert choose_grid([normal_slices(4, by_place=False)], "on") != POOLED
-    assert choose_grid([normal_slices(2, by_place=True)], "auto") == POOLED
+    assert choose_grid(consistent, OFF) == POOLED
+    assert choose_grid([normal_slices(4, by_place=False)], ON) != POOLED
+    assert choose_grid([normal_slices(2, by_place=True)], REFINED) == POOLED
 
 
 def test_a_distance_is_judged_by_its_own_place():
-    scale = fit_scale(normal_slices(4, by_place=True), IN_PLANE)
+    scale = fit_scale(normal_slices(4, by_place=True), IN_PLANE, REFINED)
     places = np.array([[-0.3, 0.0], [0.3, 0.0]], np.float32)
     left, right = scale.z_scores(np.array([3.0, 3.0]), places, 0.5)
     assert abs(left) < 1 < 2 < right
@@ -63,15 +66,13 @@ def test_a_place_never_seen_is_judged_by_all():
         NormalDistances(one.values[one.places[:, 0] > 0.2], one.places[one.places[:, 0] > 0.2], one.depth, one.source)
         for one in normal_slices(3, by_place=False)
     ]
-    scale = fit_scale(right_only, IN_PLANE)
+    scale = fit_scale(right_only, IN_PLANE, REFINED)
     far = scale.z_scores(np.array([1.0]), np.array([[-0.45, -0.45]], np.float32), 0.5)
     assert abs(float(far[0])) < 0.5
 
 
-def test_scales_survive_the_file_and_old_banks_hold_a_pair():
-    scale = fit_scale(normal_slices(3, by_place=True), IN_PLANE)
+def test_scales_survive_the_file():
+    scale = fit_scale(normal_slices(3, by_place=True), IN_PLANE, REFINED)
     again = NormalScale.from_array(scale.to_array())
     np.testing.assert_array_equal(again.mean, scale.mean)
     np.testing.assert_array_equal(again.spread, scale.spread)
-    old = NormalScale.from_array(np.array([2.0, 0.5]))
-    np.testing.assert_allclose(old.z_scores(np.array([3.0]), np.zeros((1, 2), np.float32), 0.3), [2.0])

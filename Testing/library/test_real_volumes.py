@@ -1,4 +1,4 @@
-"""The whole way on real volumes that lie beside the project; skipped where they do not."""
+"""The whole way on real volumes that lie beside the project."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from library.mrml_reading import read_segmentation_node, read_volume_node, segme
 from MIASSAMLib.cli.main import main
 from MIASSAMLib.volume_io import read_volume
 
+pytestmark = pytest.mark.usefixtures("shared_data")
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the project")
 SLICES = range(12, 15)
 
 

@@ -11,7 +11,7 @@ from MIASSAMLib.api import open_segmenter
 from MIASSAMLib.config import changed, preset
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.method import Segmenter, SegmentOptions
-from MIASSAMLib.method.calibrated import Calibration
+from MIASSAMLib.method.calibration import Calibration
 from MIASSAMLib.method.features import smoothed_brightness
 from MIASSAMLib.phantoms import default_grid, make_phantom
 
@@ -51,12 +51,16 @@ def test_a_normal_volume_stays_empty_with_flair(embedded_model, brain_bank):
     assert not Segmenter(embedded_model, brain_bank, config).segment(make_phantom("brain", 12).volume).labels_kji.any()
 
 
-def test_a_bank_without_brightness_says_so():
-    old = {"kind_intensity": np.array([1.0, 0.1]), "fused": np.array([0.0, 1.0]), "level": np.array(2.0)}
-    old |= {"slice_peaks": np.ones(3), "slice_masses": np.ones(3)}
-    assert Calibration.from_arrays(old).level == 2
-    with pytest.raises(UsageError, match="--contrast flair; build it again"):
-        Calibration.from_arrays(old, "flair")
+def test_a_calibration_survives_the_file_and_says_what_it_lacks(brain_bank):
+    arrays = dict(brain_bank.calibration)
+    read = Calibration.from_arrays(arrays, preset("refined"))
+    again = read.to_arrays()
+    assert set(again) == set(arrays)
+    assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
+    assert Calibration.from_arrays(arrays, preset("refined:contrast=flair")).level == read.brightness_.level
+    del arrays["brightness_law"]
+    with pytest.raises(UsageError, match="lacks 'brightness_law'; build the bank again"):
+        Calibration.from_arrays(arrays, preset("refined"))
 
 
 def test_much_coarser_pixels_than_the_banks_are_told(embedded_model, brain_bank):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from MIASSAMLib.errors import InputError
 from MIASSAMLib.volume import Volume
 from MIASSAMLib.volume_io import read_label, read_volume, write_segmentation, write_volume
 from PIL import Image
-
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def _image() -> Volume:
@@ -118,9 +115,8 @@ def test_grey_image_given_as_label_is_refused(tmp_path):
         read_label(path, _image())
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the project")
-def test_real_label_has_its_lesion_in_the_documented_slices():
-    image = read_volume(DATA / "brain1_image.nrrd")
-    labels = read_label(DATA / "brain1_label.nrrd", image)
+def test_real_label_has_its_lesion_in_the_documented_slices(shared_data):
+    image = read_volume(shared_data / "brain1_image.nrrd")
+    labels = read_label(shared_data / "brain1_label.nrrd", image)
     slices = np.flatnonzero(labels.any(axis=(1, 2)))
     assert (slices[0], slices[-1]) == (11, 17)

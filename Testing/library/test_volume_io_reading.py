@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -16,8 +15,6 @@ from MIASSAMLib.volume_io import (
     write_volume,
 )
 from PIL import Image
-
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def _voxels(shape=(6, 8, 10), seed=0) -> np.ndarray:
@@ -212,20 +209,15 @@ def test_long_and_non_ascii_paths_are_read_and_written(tmp_path):
     assert read_volume(folder / "bild_脳.png").name == "bild_脳"
 
 
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the project")
-
-
-@needs_data
-def test_real_brain_lies_where_its_header_says():
-    volume = read_volume(DATA / "brain1_image.nrrd")
+def test_real_brain_lies_where_its_header_says(shared_data):
+    volume = read_volume(shared_data / "brain1_image.nrrd")
     assert volume.shape_kji == (25, 256, 256) and volume.modality == "mri"
     expected = np.diag([-0.78125, 0.78125, 6.5, 1])
     expected[:3, 3] = [99.609375, -99.609375, -78]
     np.testing.assert_allclose(volume.ijk_to_ras, expected, atol=1e-6)
 
 
-@needs_data
-def test_real_ct_is_in_hounsfield_units():
-    volume = read_volume(DATA / "example_ct.nii.gz")
+def test_real_ct_is_in_hounsfield_units(shared_data):
+    volume = read_volume(shared_data / "example_ct.nii.gz")
     assert volume.modality == "ct" and volume.voxels_kji.min() <= -900
     np.testing.assert_allclose(volume.spacing_mm, 3, atol=1e-3)

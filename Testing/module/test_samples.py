@@ -25,6 +25,7 @@ def test_samples_are_registered_once_slicer_has_started(registered):
 
 
 def test_each_sample_has_a_thumbnail(registered):
+    assert len(registered) == 3
     for source in registered:
         data = Path(source.thumbnailFileName).read_bytes()
         assert struct.unpack(">II", data[16:24]) == (260, 280)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,9 +11,7 @@ from MIASSAMLib.method.anomaly_map import anomaly_map, patch_scores
 from MIASSAMLib.method.patches import patch_embeddings
 from MIASSAMLib.method.prompts import boxes_above, center_of_gravity
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "published_code.npz"
 CONFIG = preset("published-code")
-pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason="the golden values are not beside the project")
 
 
 def embedding(seed: int, bump: tuple[int, int, int, float] | None = None) -> np.ndarray:
@@ -32,8 +28,8 @@ def patches(*embeddings: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN) as arrays:
+def golden(shared_golden) -> dict[str, np.ndarray]:
+    with np.load(shared_golden / "published_code.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 

@@ -84,10 +84,11 @@ def greedy_coreset(
     Memory grows with N, never with N x N: one distance per row is kept.
 
     Args:
-        rows: (N, D); distances are taken after `project`.
+        rows: (N, D); distances are taken after `projected`.
         n_wanted: keep this many instead of a part.
     """
-    points = project(rows, seed)
+    points = projected(rows, seed)
+    points -= points.mean(axis=0)
     wanted = min(n_wanted, len(points)) or n_kept(len(points), ratio)
     picked = np.empty(wanted, np.int64)
     picked[0] = np.random.default_rng(seed).integers(len(points))
@@ -104,19 +105,13 @@ def greedy_coreset(
     return picked
 
 
-def project(rows: FloatArray, seed: int) -> FloatArray:
-    """Return centered rows on at most 128 random directions, which keeps distances up to a few percent."""
-    if rows.shape[1] <= PROJECTED_DIMENSION:
-        return np.asarray(rows - rows.mean(axis=0), np.float32)
-    projected = rows @ directions(rows.shape[1], seed)
-    return np.asarray(projected - projected.mean(axis=0), np.float32)
-
-
-def directions(dimension: int, seed: int) -> FloatArray:
-    """Return random directions (D, 128), scaled so that squared distances keep their mean."""
-    generator = np.random.default_rng([seed, dimension])
-    drawn = generator.standard_normal((dimension, PROJECTED_DIMENSION)) / np.sqrt(PROJECTED_DIMENSION)
-    return np.asarray(drawn, np.float32)
+def projected(rows: FloatArray, seed: int) -> FloatArray:
+    """Return rows (N, D) on at most 128 random directions, which keeps squared distances up to a few percent."""
+    dimension = rows.shape[1]
+    if dimension <= PROJECTED_DIMENSION:
+        return np.array(rows, np.float32)
+    drawn = np.random.default_rng([seed, dimension]).standard_normal((dimension, PROJECTED_DIMENSION))
+    return np.asarray(rows @ (drawn / np.sqrt(PROJECTED_DIMENSION)).astype(np.float32), np.float32)
 
 
 def two_level_coreset(
@@ -132,7 +127,7 @@ def two_level_coreset(
     for rows in shards:
         local = greedy_coreset(rows, min(_SPARE * ratio, 1), seed)
         chosen.append(local + start)
-        points.append(_projected(rows[local], seed))
+        points.append(projected(rows[local], seed))
         start += len(rows)
         progress("choosing patches in shards", start, n_rows)
     union, numbers = np.concatenate(points), np.concatenate(chosen)
@@ -159,9 +154,3 @@ def select_rows(
     if method == "stratified":
         return stratified_coreset(cells_of(places), ratio, seed)
     raise UsageError(f"coreset method '{method}' is unknown; choose one of {', '.join(METHODS)}")
-
-
-def _projected(rows: FloatArray, seed: int) -> FloatArray:
-    if rows.shape[1] <= PROJECTED_DIMENSION:
-        return rows
-    return np.asarray(rows @ directions(rows.shape[1], seed), np.float32)

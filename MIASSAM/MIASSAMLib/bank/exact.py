@@ -17,7 +17,7 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
-from .rows import ReadRows, squared_distances
+from .rows import ReadRows, faiss, squared_distances
 
 MIN_ROWS = 4096
 _MIN_DIMENSION = 256
@@ -55,11 +55,9 @@ class ShortRows:
 
     def search(self, queries: FloatArray, runs: Runs | None = None) -> tuple[FloatArray, AnyArray, AnyArray]:
         """Return squared distances (Q,), row numbers (Q,) and which are proven (Q,); `runs`: None = all rows."""
-        import faiss
-
         short, found, numbers = self.shorten(queries), [], []
         for start, stop in runs or [(0, len(self.rows))]:
-            bounds, nearest = faiss.knn(short, self.rows[start:stop], min(_CANDIDATES, stop - start))
+            bounds, nearest = faiss().knn(short, self.rows[start:stop], min(_CANDIDATES, stop - start))
             found.append(bounds)
             numbers.append(nearest + start)
         bounds, candidates = np.concatenate(found, 1), np.concatenate(numbers, 1)
@@ -84,77 +82,110 @@ class ShortRows:
         return best, winners, is_all | (bounds[:, -1] >= best * (1 + _ROUNDING))
 
 
-def pays_off(n_rows: int, dimension: int) -> bool:
-    """Tell whether a projection is worth its making for a bank of this size."""
-    return dimension >= _MIN_DIMENSION and n_rows >= MIN_ROWS
+class ExactRows:
+    """Rows (M, D) behind a reader, searched exactly: through short rows where these pay, else all of them."""
 
-
-class FlatSearcher:
-    """Exact nearest rows of a Faiss flat index, by a k-d tree (few numbers a row), a projection, or all of them."""
-
-    def __init__(self, index: Any, device: str = "cpu") -> None:
-        self._index = index
-        self._on_card = _copy_to_card(index) if device == "auto" or device.startswith("cuda") else None
-        self.name = "faiss flat" if self._on_card is None else "faiss flat on the graphics card"
-        self.n_rows, self.dimension = int(index.ntotal), int(index.d)
+    def __init__(self, read: ReadRows, n_rows: int, dimension: int) -> None:
+        self.rows_at, self.n_rows, self.dimension = read, n_rows, dimension
         self._short: ShortRows | None = None
-        self._tree: Any = None
 
-    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
-        """See `RowSearcher.search`."""
-        if self._on_card is None and self.dimension <= _TREE_DIMENSION and self.n_rows >= MIN_ROWS:
-            return self._search_tree(queries)
-        if self._on_card is not None or not pays_off(self.n_rows, self.dimension):
-            return self._search_all(queries)
-        if self._short is None:
-            self._short = ShortRows(self.rows_at, self.n_rows)
-        distances, winners, proven = self._short.search(queries)
+    def search(self, queries: FloatArray, runs: Runs | None = None) -> tuple[FloatArray, AnyArray]:
+        """See `RowSearcher.search`; `runs`: the rows that count, None = all. Infinite and -1 where there are none."""
+        runs = [(0, self.n_rows)] if runs is None else runs
+        if not runs or self.n_rows < MIN_ROWS or self.dimension < _MIN_DIMENSION:
+            return self._search_all(queries, runs)
+        self._short = self._short or ShortRows(self.rows_at, self.n_rows)
+        distances, winners, proven = self._short.search(queries, runs)
         if not proven.all():
-            distances[~proven], winners[~proven] = self._search_all(queries[~proven])
+            distances[~proven], winners[~proven] = self._search_all(queries[~proven], runs)
         return distances, winners
 
-    def _search_tree(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
+    def _search_all(self, queries: FloatArray, runs: Runs) -> tuple[FloatArray, AnyArray]:
+        best, winners = np.full(len(queries), np.inf, np.float32), np.full(len(queries), -1, np.int64)
+        for first, last in runs:
+            for start in range(first, last, _CHUNK_ROWS):
+                rows = self.rows_at(np.arange(start, min(start + _CHUNK_ROWS, last)))
+                nearest = faiss().knn(queries, rows, 1)[1][:, 0]
+                distances = squared_distances(queries, rows[nearest])
+                nearer = distances < best
+                best[nearer], winners[nearer] = distances[nearer], nearest[nearer] + start
+        return best, winners
+
+
+class FlatSearcher(ExactRows):
+    """Exact nearest rows of a Faiss flat index, by the graphics card or, with few numbers a row, by a k-d tree."""
+
+    def __init__(self, index: Any, device: str = "cpu") -> None:
+        super().__init__(index.reconstruct_batch, int(index.ntotal), int(index.d))
+        self._on_card = _copy_to_card(index) if device == "auto" or device.startswith("cuda") else None
+        self.name = "faiss flat" if self._on_card is None else "faiss flat on the graphics card"
+        self._tree: Any = None
+
+    def search(self, queries: FloatArray, runs: Runs | None = None) -> tuple[FloatArray, AnyArray]:
+        """See `ExactRows.search`."""
+        if runs is None and self._on_card is not None:
+            winners = self._on_card.search(queries, 1)[1][:, 0]
+        elif runs is None and self.dimension <= _TREE_DIMENSION and self.n_rows >= MIN_ROWS:
+            winners = self._in_tree(queries)
+        else:
+            return super().search(queries, runs)
+        return squared_distances(queries, self.rows_at(winners)), winners
+
+    def _in_tree(self, queries: FloatArray) -> AnyArray:
         if self._tree is None:
             from scipy.spatial import cKDTree
 
             self._tree = cKDTree(self.rows_at(np.arange(self.n_rows)))
-        _, winners = self._tree.query(queries)
-        return squared_distances(queries, self.rows_at(winners)), winners
+        return np.asarray(self._tree.query(queries)[1])
 
-    def _search_all(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
-        _, neighbors = (self._on_card or self._index).search(queries, 1)
-        winners = neighbors[:, 0]
-        return squared_distances(queries, self.rows_at(winners)), winners
 
-    def rows_at(self, numbers: AnyArray) -> FloatArray:
-        """See `RowSearcher.rows_at`."""
-        return np.asarray(self._index.reconstruct_batch(np.ascontiguousarray(numbers, np.int64)))
+class OtherRows(ExactRows):
+    """The rows of a running build, searched all but some parts: how a held-out slice sees the other volumes.
+
+    Args:
+        counts: rows of each part, in order.
+    """
+
+    def __init__(self, read: ReadRows, counts: Sequence[int], dimension: int) -> None:
+        self._ends = np.cumsum([0, *counts])
+        super().__init__(read, int(self._ends[-1]), dimension)
+
+    def search_parts(self, queries: FloatArray, wanted: Sequence[bool]) -> FloatArray:
+        """Return squared distances (Q,) to the nearest row of the wanted parts; infinite where none is wanted."""
+        turns = np.flatnonzero(np.diff(np.array([0, *wanted, 0], np.int8)))
+        runs = self._ends[turns].reshape(-1, 2).tolist()
+        return self.search(queries, [(start, stop) for start, stop in runs if start < stop])[0]
 
 
 def flat_searcher_of(rows: FloatArray) -> FlatSearcher:
     """Return an exact searcher over rows (M, D) in memory."""
-    import faiss
-
-    index = faiss.IndexFlatL2(rows.shape[1])
-    index.add(np.ascontiguousarray(rows, np.float32))
+    index = faiss().IndexFlatL2(rows.shape[1])
+    index.add(rows)
     return FlatSearcher(index)
 
 
 def write_flat(path: Path, shape: tuple[int, int], chunks: Iterable[FloatArray]) -> None:
-    """Write the rows (M, D) of all chunks as the file of a Faiss IndexFlatL2, without holding them in memory.
+    """Write the rows (M, D) of all chunks as the file of a Faiss IndexFlatL2."""
+    faiss().write_index(faiss().IndexFlatL2(shape[1]), str(path))
+    write_codes(path, path.read_bytes(), shape[1], shape[0], chunks)
+
+
+def write_codes(path: Path, header: bytes, n_numbers: int, n_rows: int, chunks: Iterable[AnyArray]) -> None:
+    """Write rows as the file of a Faiss flat or scalar index, without holding them in memory.
 
     The file of an empty index gets its two counts: byte 8, rows as int64; the last 8 bytes, numbers as uint64.
     (Faiss could also give these bytes without a file, but not in a process that has loaded SimpleITK first:
     their bindings share a table of types.)
-    """
-    import faiss
 
-    faiss.write_index(faiss.IndexFlatL2(shape[1]), str(path))
-    empty = path.read_bytes()
+    Args:
+        header: the file of such an index, without the rows.
+        n_numbers: numbers of a row, float32 or codes of a byte.
+        chunks: the rows, in order.
+    """
     with path.open("wb") as file:
-        file.write(empty[:8] + struct.pack("<q", shape[0]) + empty[16:-8] + struct.pack("<Q", shape[0] * shape[1]))
+        file.write(header[:8] + struct.pack("<q", n_rows) + header[16:-8] + struct.pack("<Q", n_rows * n_numbers))
         for chunk in chunks:
-            file.write(np.ascontiguousarray(chunk, "<f4").data)
+            file.write(np.ascontiguousarray(chunk).data)
 
 
 def load_flat(path: Path, device: str = "cpu") -> FlatSearcher:
@@ -163,80 +194,29 @@ def load_flat(path: Path, device: str = "cpu") -> FlatSearcher:
     Raises:
         BankError: Faiss cannot read it.
     """
-    import faiss
-
     index = read_index(path)
-    if not isinstance(index, faiss.IndexFlatL2 | faiss.IndexFlat):
+    if not isinstance(index, faiss().IndexFlatL2 | faiss().IndexFlat):
         raise BankError(f"{path} holds a {type(index).__name__}, not a flat index; restore or rebuild the bank")
     return FlatSearcher(index, device)
 
 
-def read_index(path: Path) -> Any:
-    """Return the Faiss index of a file.
+def read_index(path: Path, is_mapped: bool = False) -> Any:
+    """Return the Faiss index of a file; `is_mapped`: its codes stay there.
 
     Raises:
         BankError: Faiss cannot read it.
     """
-    import faiss
-
     try:
-        return faiss.read_index(str(path))
+        return faiss().read_index(str(path), faiss().IO_FLAG_MMAP_IFC if is_mapped else 0)
     except (RuntimeError, MemoryError) as error:
         raise BankError(f"{path} cannot be read as a Faiss index; restore or rebuild the bank") from error
 
 
 def _copy_to_card(index: Any) -> Any:
     """Return the index on the graphics card; None where this build of Faiss has none or it does not fit."""
-    import faiss
-
-    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+    if not hasattr(faiss(), "StandardGpuResources") or not faiss().get_num_gpus():
         return None
     try:
-        return faiss.index_cpu_to_all_gpus(index)
+        return faiss().index_cpu_to_all_gpus(index)
     except RuntimeError:
         return None
-
-
-class OtherRows:
-    """The rows of a running build, searched all but some parts: how a held-out slice sees the other volumes.
-
-    Args:
-        counts: rows of each part, in order.
-    """
-
-    def __init__(self, read: ReadRows, counts: Sequence[int], dimension: int) -> None:
-        self._read, self._ends = read, np.cumsum([0, *counts])
-        self.n_rows = int(self._ends[-1])
-        self._short = ShortRows(read, self.n_rows) if pays_off(self.n_rows, dimension) else None
-
-    def search(self, queries: FloatArray, wanted: Sequence[bool]) -> FloatArray:
-        """Return squared distances (Q,) to the nearest row of the wanted parts; infinite where none is wanted."""
-        runs = self._runs(wanted)
-        if not runs or self._short is None:
-            return self._search_all(queries, runs)
-        distances, _, proven = self._short.search(queries, runs)
-        if not proven.all():
-            distances[~proven] = self._search_all(queries[~proven], runs)
-        return distances
-
-    def _runs(self, wanted: Sequence[bool]) -> list[tuple[int, int]]:
-        """Return (start, stop) rows of the wanted parts, neighbors joined."""
-        runs: list[tuple[int, int]] = []
-        for flag, start, stop in zip(wanted, self._ends[:-1].tolist(), self._ends[1:].tolist(), strict=True):
-            if not flag or stop == start:
-                continue
-            if runs and runs[-1][1] == start:
-                start = runs.pop()[0]
-            runs.append((start, stop))
-        return runs
-
-    def _search_all(self, queries: FloatArray, runs: Runs) -> FloatArray:
-        import faiss
-
-        best = np.full(len(queries), np.inf, np.float32)
-        for first, last in runs:
-            for start in range(first, last, _CHUNK_ROWS):
-                rows = self._read(np.arange(start, min(start + _CHUNK_ROWS, last)))
-                _, neighbors = faiss.knn(np.ascontiguousarray(queries, np.float32), rows, 1)
-                np.minimum(best, squared_distances(queries, rows[neighbors[:, 0]]), out=best)
-        return best

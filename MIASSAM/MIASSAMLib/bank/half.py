@@ -15,7 +15,8 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import BankError
-from .rows import READ_ERRORS, Rows, squared_distances, to_half, write_npy
+from .quality import mask_excluded
+from .rows import READ_ERRORS, ReadRows, Rows, squared_distances, to_half, write_npy
 
 _BLOCK_ROWS = 32
 """Rows of which only the best goes into the short list; neighbors in a bank are alike, so larger blocks lose some."""
@@ -33,7 +34,7 @@ def write_half(path: Path, rows: Rows) -> None:
 
 
 def open_half(path: Path, device: str = "cpu", resident: bool = True) -> TorchSearcher:
-    """Open a file written by `write_half`.
+    """Open a file written by `write_half`; the rows stay on disk.
 
     Raises:
         BankError: the file cannot be read.
@@ -51,7 +52,7 @@ class TorchSearcher:
     """Nearest rows by chunked half-precision products.
 
     Args:
-        rows: float16 or float32 (M, D); stays where it is (usually a memory map) for the re-scoring.
+        rows: float16 or float32 (M, D), usually a memory map, read again for the re-scoring.
         device: torch device; the centered half-precision copy lives there.
         resident: keep that copy in memory; otherwise rows are converted chunk by chunk at every search.
     """
@@ -63,8 +64,10 @@ class TorchSearcher:
         self._device = torch.device(device)
         self._dtype = product_dtype(self._device.type)
         self.n_rows, self.dimension = rows.shape
-        self._mean = _mean_of(rows)
-        self._scale = _scale_of(rows, self._mean)
+        sample = self.rows_at(np.arange(0, self.n_rows, max(self.n_rows // 4096, 1)))
+        self._mean = sample.mean(axis=0)
+        spread = float(np.abs(sample - self._mean).max(initial=0))
+        self._scale = np.float32(1 / spread if spread > 0 else 1)
         self._chunk_rows = _CHUNK_ROWS[self._device.type]
         self._resident = [self._prepare(start) for start in self._starts()] if resident else []
 
@@ -73,26 +76,20 @@ class TorchSearcher:
         """The way it searches, in words."""
         return f"torch on {self._device} in {str(self._dtype).removeprefix('torch.')}, re-scored in float32"
 
-    def search(self, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
-        """See `RowSearcher.search`."""
-        return self.search_excluding(queries, None)
-
-    def search_excluding(self, queries: FloatArray, excluded: AnyArray | None) -> tuple[FloatArray, AnyArray]:
-        """Search without the rows [first, last) of `excluded` (Q, 2)."""
+    def search(self, queries: FloatArray, excluded: AnyArray | None = None) -> tuple[FloatArray, AnyArray]:
+        """See `RowSearcher.search`; without the rows [first, last) of `excluded` (Q, 2)."""
         import torch
 
         centered = torch.from_numpy((queries - self._mean) * self._scale).to(self._device, self._dtype).T.contiguous()
-        scores, numbers = None, None
+        scores = torch.empty((0, len(queries)), device=self._device)
+        numbers = torch.empty((0, len(queries)), dtype=torch.int64, device=self._device)
         for place, start in enumerate(self._starts()):
             chunk, norms = self._resident[place] if self._resident else self._prepare(start)
             lowest, where = _block_winners(chunk, norms, centered, start, excluded)
-            scores = lowest if scores is None else torch.cat([scores, lowest])
-            numbers = where if numbers is None else torch.cat([numbers, where])
-            if len(scores) > 8 * _N_SHORT:
-                scores, numbers = _keep_best(scores, numbers)
-        scores, numbers = _keep_best(scores, numbers)
-        short = numbers.T.cpu().numpy()
-        return self._rescore(queries, short, torch.isinf(scores.T).cpu().numpy())
+            scores, places = torch.cat([scores, lowest]).topk(min(_N_SHORT, len(scores) + len(lowest)), 0, False)
+            numbers = torch.cat([numbers, where]).gather(0, places)
+        short = numbers.where(~scores.isinf(), -1).T.cpu().numpy()
+        return _rescored(queries, short, self.rows_at)
 
     def rows_at(self, numbers: AnyArray) -> FloatArray:
         """See `RowSearcher.rows_at`."""
@@ -104,20 +101,18 @@ class TorchSearcher:
     def _prepare(self, start: int) -> tuple[Any, Any]:
         import torch
 
-        rows = np.asarray(self._rows[start : start + self._chunk_rows], np.float32)
+        rows = self.rows_at(np.arange(start, min(start + self._chunk_rows, self.n_rows)))
         chunk = torch.from_numpy((rows - self._mean) * self._scale)
         norms = (chunk * chunk).sum(dim=1).to(self._device)
         return chunk.to(self._device, self._dtype), norms
 
-    def _rescore(self, queries: FloatArray, short: AnyArray, missing: AnyArray) -> tuple[FloatArray, AnyArray]:
-        distances = np.full(short.shape, np.inf, np.float32)
-        for column in range(short.shape[1]):
-            rows = np.asarray(self._rows[short[:, column]], np.float32)
-            distances[:, column] = squared_distances(queries, rows)
-        distances[missing] = np.inf
-        best = distances.argmin(axis=1)
-        picked = (np.arange(len(best)), best)
-        return distances[picked], short[picked]
+
+def _rescored(queries: FloatArray, short: AnyArray, read: ReadRows) -> tuple[FloatArray, AnyArray]:
+    """Return the least squared distance (Q,) and its row number (Q,) of short lists (Q, C), -1 = none."""
+    distances = [squared_distances(queries, read(np.maximum(column, 0))) for column in short.T]
+    listed = np.where(short.T < 0, np.inf, np.stack(distances))
+    best = (listed.argmin(axis=0), np.arange(len(queries)))
+    return listed[best].astype(np.float32), short.T[best]
 
 
 def _block_winners(chunk: Any, norms: Any, queries: Any, start: int, excluded: AnyArray | None) -> tuple[Any, Any]:
@@ -127,36 +122,13 @@ def _block_winners(chunk: Any, norms: Any, queries: Any, start: int, excluded: A
     products = chunk @ queries
     scores = torch.add(norms[:, None], products, alpha=-2)
     if excluded is not None:
-        _mask(scores, excluded - start)
+        mask_excluded(scores, excluded - start)
     n_rows, n_queries = scores.shape
     if padding := -n_rows % _BLOCK_ROWS:
         scores = torch.cat([scores, scores.new_full((padding, n_queries), torch.inf)])
     lowest, where = scores.view(-1, _BLOCK_ROWS, n_queries).min(dim=1)
     offsets = torch.arange(0, len(scores), _BLOCK_ROWS, device=where.device)
     return lowest, where + offsets[:, None] + start
-
-
-def _mask(scores: Any, excluded: AnyArray) -> None:
-    for query, (first, last) in enumerate(excluded):
-        if last > 0 and first < len(scores):
-            scores[max(int(first), 0) : int(last), query] = float("inf")
-
-
-def _keep_best(scores: Any, numbers: Any) -> tuple[Any, Any]:
-    kept, places = scores.topk(min(_N_SHORT, len(scores)), dim=0, largest=False)
-    return kept, numbers.gather(0, places)
-
-
-def _mean_of(rows: AnyArray) -> FloatArray:
-    step = max(len(rows) // 4096, 1)
-    return np.asarray(np.asarray(rows[::step], np.float32).mean(axis=0), np.float32)
-
-
-def _scale_of(rows: AnyArray, mean: FloatArray) -> np.float32:
-    """Return the factor that keeps centered half-precision rows far from overflow."""
-    step = max(len(rows) // 4096, 1)
-    spread = float(np.abs(np.asarray(rows[::step], np.float32) - mean).max(initial=0))
-    return np.float32(1 / spread if spread > 0 else 1)
 
 
 @functools.cache

@@ -14,9 +14,8 @@ from ..errors import BankError, BankMismatchError
 from ..files import reason, sha256_of_file
 
 FORMAT = "miassam-memory-bank"
-FORMAT_VERSION = 2
-_READ_VERSIONS = (1, 2)
-"""Version 1 had compressed rows of another kind and no places; its other banks are read as they are."""
+FORMAT_VERSION = 3
+"""Versions 1 and 2 had compressed rows of other kinds, which are refused; their other rows are read as they are."""
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 1 << 28
 _LARGEST = 1 << 40
@@ -165,7 +164,7 @@ def read_manifest(folder: Path) -> Manifest:
     text, data = _read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BankError(f"{path} is not the manifest of a memory bank, or is damaged; restore or rebuild the bank")
-    if data.get("format_version") not in _READ_VERSIONS:
+    if data.get("format_version") not in range(1, FORMAT_VERSION + 1):
         raise BankError(
             f"{path} has format version {str(data.get('format_version'))[:20]} and this program reads "
             f"{FORMAT_VERSION}; rebuild the bank or use the program it was built with"
@@ -178,10 +177,10 @@ def read_manifest(folder: Path) -> Manifest:
         _check_sense(manifest)
     except ValueError as error:
         raise BankError(f"{path} is damaged: {error}; restore or rebuild the bank") from None
-    if version == 1 and any(record.storage == "compressed" for record in manifest.kinds.values()):
+    if version < FORMAT_VERSION and any(record.storage == "compressed" for record in manifest.kinds.values()):
         raise BankError(
-            f"{path} has compressed patches of format version 1, which this program ({FORMAT_VERSION}) reads no more; "
-            "build the bank again from its volumes"
+            f"{path} has compressed patches of format version {version}, which this program ({FORMAT_VERSION}) "
+            "reads no more; build the bank again from its volumes"
         )
     return manifest
 

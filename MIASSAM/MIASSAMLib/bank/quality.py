@@ -74,7 +74,7 @@ def exact_neighbors(queries: FloatArray, chunks: Iterable[FloatArray], excluded:
     for chunk in chunks:
         centered = chunk - center
         scores = np.einsum("nd,nd->n", centered, centered)[:, None] - 2 * (centered @ centered_queries)
-        _mask_excluded(scores, excluded - start)
+        mask_excluded(scores, excluded - start)
         rows = scores.argmin(axis=0)
         lowest = scores[rows, np.arange(len(queries))]
         better = lowest < best
@@ -83,10 +83,11 @@ def exact_neighbors(queries: FloatArray, chunks: Iterable[FloatArray], excluded:
     return np.asarray(winners)
 
 
-def _mask_excluded(scores: FloatArray, excluded: AnyArray) -> None:
-    for first, last in np.unique(excluded, axis=0):
+def mask_excluded(scores: Any, excluded: AnyArray) -> None:
+    """Set scores (N, Q), of NumPy or torch, to infinity in each query's excluded range of rows (Q, 2)."""
+    for first, last in np.unique(excluded, axis=0).tolist():
         if last > 0 and first < len(scores):
-            own = (excluded[:, 0] == first) & (excluded[:, 1] == last)
+            own = np.flatnonzero((excluded == (first, last)).all(axis=1)).tolist()
             scores[max(first, 0) : last, own] = np.inf
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 import threading
 import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +30,18 @@ _BATCH_ROWS = 8192
 
 ReadRows = Callable[[AnyArray], FloatArray]
 """Row numbers (N,) -> rows (N, D)."""
+RowPart = tuple[int, ReadRows]
+"""Some consecutive rows: how many, and a reader of float32 that counts from their first."""
 
 
-@dataclass(frozen=True)
-class RowPart:
-    """Some consecutive rows: how many, and a reader that takes row numbers (N,) to float32 (N, D)."""
+@functools.cache
+def faiss() -> Any:
+    """Return Faiss, loaded when it is first needed."""
+    import faiss
 
-    n_rows: int
-    read: ReadRows
+    if sys.platform == "darwin":
+        faiss.omp_set_num_threads(1)  # its OpenMP and torch's cannot both run threads in one process on a Mac
+    return faiss
 
 
 class Rows:
@@ -47,7 +53,7 @@ class Rows:
 
     def __init__(self, parts: Sequence[RowPart], dimension: int, bounds: AnyArray) -> None:
         self._parts = parts
-        self._starts = np.cumsum([0, *(part.n_rows for part in parts)])
+        self._starts = np.cumsum([0, *(n_rows for n_rows, _ in parts)])
         self.dimension = dimension
         self.bounds = bounds
 
@@ -57,10 +63,10 @@ class Rows:
     def at(self, numbers: AnyArray) -> FloatArray:
         """Return the rows (N, D) of these numbers (N,)."""
         rows = np.empty((len(numbers), self.dimension), np.float32)
-        for part, start, stop in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
-            here = (numbers >= start) & (numbers < stop)
+        for (n_rows, read), start in zip(self._parts, self._starts[:-1], strict=True):
+            here = (numbers >= start) & (numbers < start + n_rows)
             if here.any():
-                rows[here] = part.read(numbers[here] - start)
+                rows[here] = read(numbers[here] - start)
         return rows
 
     def chunks(self, first: int = 0, size: int = CHUNK_ROWS) -> Iterator[FloatArray]:
@@ -72,8 +78,7 @@ class Rows:
 def rows_of_array(array: AnyArray, bounds: AnyArray | None = None) -> Rows:
     """Return an array (M, D), or a memory map, as `Rows`; by default of a single source."""
     whole = np.array([0, len(array)]) if bounds is None else bounds
-    part = RowPart(len(array), lambda numbers: np.asarray(array[numbers], np.float32))
-    return Rows([part], array.shape[1], whole)
+    return Rows([(len(array), lambda numbers: np.asarray(array[numbers], np.float32))], array.shape[1], whole)
 
 
 class RowFile:
@@ -82,11 +87,10 @@ class RowFile:
     They are read, not mapped: pages of a map would count as memory, 64 KB for every row that is touched.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int], dtype: npt.DTypeLike, offset: int = 0) -> None:
+    def __init__(self, path: Path, shape: tuple[int, int], dtype: npt.DTypeLike) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._file, self._lock = path.open("rb"), threading.Lock()
         weakref.finalize(self, self._file.close)
-        self._offset = offset
         self._row_bytes = shape[1] * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -106,7 +110,7 @@ class RowFile:
         firsts = ascending[np.concatenate([[0], breaks])]
         lengths = ascending[np.concatenate([breaks - 1, [len(ascending) - 1]])] + 1 - firsts
         spans = zip((lengths * self._row_bytes).tolist(), (firsts * self._row_bytes).tolist(), strict=True)
-        data = b"".join([self._read(count, self._offset + place) for count, place in spans])
+        data = b"".join([self._read(count, place) for count, place in spans])
         run = np.searchsorted(firsts, ascending, side="right") - 1
         places = ascending - firsts[run] + (np.cumsum(lengths) - lengths)[run]
         rows[order] = np.frombuffer(data, self.dtype).reshape(-1, self.shape[1])[places]
@@ -117,21 +121,6 @@ class RowFile:
         with self._lock:
             self._file.seek(place)
             return self._file.read(count)
-
-
-def open_npy(path: Path) -> RowFile:
-    """Return the rows of an npy file.
-
-    Raises:
-        BankError: it is none, or is cut short.
-    """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.ndim == 2 and isinstance(array, np.memmap) and array.flags.c_contiguous:
-            return RowFile(path, array.shape, array.dtype, array.offset)
-    except READ_ERRORS as error:
-        raise BankError(f"{path} cannot be read ({error}); restore or rebuild the bank") from error
-    raise BankError(f"{path} does not hold rows; restore or rebuild the bank")
 
 
 def write_npy(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterable[AnyArray]) -> None:

@@ -80,24 +80,19 @@ def choose_storage(wanted: Compress, n_rows: int, dimension: int) -> tuple[str, 
 
 
 def write_storage(
-    folder: Path,
-    stem: str,
-    rows: Rows,
-    choice: tuple[str, str],
-    seed: int = 0,
-    progress: Progress = no_progress,
+    base: Path, rows: Rows, choice: tuple[str, str], seed: int = 0, progress: Progress = no_progress
 ) -> KindRecord:
-    """Write rows and return their record; file names begin with `stem`."""
+    """Write rows and return their record; paths of files begin with `base`."""
     storage, reason = choice
-    files = _file_names(storage, stem)
-    paths = {role: folder / name for role, name in files.items()}
+    files = _file_names(storage, base.name)
+    paths = {role: base.with_name(name) for role, name in files.items()}
     quality: dict[str, Any] = {"exact": True}
     if storage == "none":
         write_flat(paths["index"], (len(rows), rows.dimension), rows.chunks())
     elif storage == "half":
         write_half(paths["rows"], rows)
         searcher = open_half(paths["rows"], resident=False)
-        quality |= measure(find_held_out(rows, seed), searcher.search_excluding, rows)
+        quality |= measure(find_held_out(rows, seed), searcher.search, rows)
     else:
         quality = write_compressed(paths, rows, find_held_out(rows, seed), seed, progress)
     return KindRecord(storage, reason, len(rows), rows.dimension, files, quality)
@@ -144,7 +139,7 @@ def _file_names(storage: str, stem: str) -> Mapping[str, str]:
     return {
         "none": {"index": f"{stem}.faiss"},
         "half": {"rows": f"{stem}.half.npy"},
-        "compressed": {"index": f"{stem}.faiss", "rows": f"{stem}.codes.npy", "codec": f"{stem}.codec.faiss"},
+        "compressed": {"index": f"{stem}.faiss", "codes": f"{stem}.codes.faiss"},
     }[storage]
 
 

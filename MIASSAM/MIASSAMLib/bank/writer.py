@@ -9,7 +9,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from ..files import ProcessLock, reason
 from ..protocols import Progress, no_progress
 from .bank import MemoryBank, checked_rows
 from .exact import OtherRows
-from .manifest import MANIFEST_NAME, Manifest, ManifestDraft, SourceRecord, read_manifest, text_digest
-from .publish import Finish, Selector, select_rows_of, sweep_finished, write_synced
-from .spool import Entry, RowSpool, StoredPart, key_of, part_of
+from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
+from .publish import Build, Selector, write_synced
+from .spool import StoredPart
 from .storage import Compress, spool_dtype
 
 _NOTE_NAME = "build.json"
@@ -72,18 +71,10 @@ class BankWriter:
     ) -> None:
         self.path = Path(path)
         self.restarted = ""
-        self._draft = draft
-        self._replace, self._append = overwrite, append
-        self._compress: Compress = compress
-        self._progress = progress
-        self._building = self.path.with_name(f"{self.path.name}.building")
+        self._build = Build(self.path, draft, compress, progress)
+        self._spool = self._build.spool
         self._lock = ProcessLock(self.path.with_name(f"{self.path.name}.lock"))
-        self._spool = RowSpool(self._building, lambda dimension: spool_dtype(compress, dimension))
-        self._previous: Manifest | None = None
-        self._base: MemoryBank | None = None
-        self._added: set[str] = set()
-        self._kept: dict[str, AnyArray] = {}
-        self._kept_words = ""
+        self._added: set[tuple[str, int | None]] = set()
         self._searched: dict[str, OtherRows] = {}
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +84,7 @@ class BankWriter:
                     "wait for it or give another name"
                 )
         try:
-            self._open(inputs or {})
+            self._open(inputs or {}, overwrite, append)
         except BaseException:
             self._lock.release()
             raise
@@ -101,9 +92,7 @@ class BankWriter:
     def __enter__(self) -> BankWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -111,14 +100,9 @@ class BankWriter:
         """How many parts an earlier, interrupted run had already stored."""
         return len(self._spool.entries) - len(self._added)
 
-    def has(self, source_id: str, part: int | None = None) -> bool:
-        """Tell whether this part is stored, so that an interrupted build need not encode it again."""
-        return key_of(source_id, part) in self._spool.keys(source_id)
-
     def stored_slices(self, source_id: str) -> frozenset[int]:
         """Return the parts of a source that are stored."""
-        parts = (part_of(key) for key in self._spool.keys(source_id))
-        return frozenset(part for part in parts if part is not None)
+        return frozenset(part for part in self._spool.parts(source_id) if part is not None)
 
     def add(
         self,
@@ -129,7 +113,7 @@ class BankWriter:
         n_slices: int = 1,
         digest: str = "",
         places: Mapping[str, AnyArray] | None = None,
-    ) -> None:
+    ) -> None:  # every keyword is stored beside the rows
         """Store the rows of a slice or a whole volume.
 
         Args:
@@ -140,10 +124,9 @@ class BankWriter:
             digest: SHA-256 of the volume's file.
             places: feature kind -> (N, 3), where each row comes from, see `MemoryBank.places`.
         """
-        key = key_of(source_id, part)
-        if key in self._added or source_id in [source.name for source in self._old_sources()]:
+        if (source_id, part) in self._added or source_id in [source.name for source in self._build.old_sources]:
             raise BankError(f"{source_id} (part {part}) was added twice; give every source and slice once")
-        if key in self._spool.keys(source_id):
+        if part in self._spool.parts(source_id):
             return
         checked = {kind: checked_rows(kind, array) for kind, array in rows.items()}
         self._check_same_kinds(source_id, checked)
@@ -151,14 +134,14 @@ class BankWriter:
         if wrong := [kind for kind in checked if np.shape(told[kind]) != (len(checked[kind]), 3)]:
             raise BankError(f"{source_id}: places of {wrong[0]} have shape {np.shape(told[wrong[0]])}; give (N, 3)")
         with self._disk_errors():
-            self._spool.append(Entry(key, source_id, digest, n_slices), checked, told)
-        self._added.add(key)
+            self._spool.append(StoredPart(source_id, part, {}, digest, n_slices), checked, told)
+        self._added.add((source_id, part))
         self._searched.clear()
 
     def parts(self) -> list[StoredPart]:
         """Return what the bank will hold, in order: the sources it is appended to, then this build's parts."""
-        old = [StoredPart(source.name, None, source.n_patches) for source in self._old_sources()]
-        return old + [StoredPart(entry.source, part_of(entry.key), entry.rows) for entry in self._spool.entries]
+        old = [StoredPart(source.name, None, source.n_patches) for source in self._build.old_sources]
+        return old + self._spool.entries
 
     def search_excluding(self, kind: str, queries: FloatArray, excluded: Sequence[bool]) -> FloatArray:
         """Return squared distances (Q,) to the nearest row outside the excluded parts.
@@ -166,47 +149,31 @@ class BankWriter:
         excluded: one flag per entry of `parts`, never set for the sources of an older version. Infinite
         where every part is excluded.
         """
-        n_old = len(self._old_sources())
-        found = self._others(kind).search(queries, [not flag for flag in excluded[n_old:]])
-        return np.minimum(found, self._base.search(kind, queries)) if self._base else found
+        base, n_old = self._build.base, len(self._build.old_sources)
+        found = self._others(kind).search_parts(queries, [not flag for flag in excluded[n_old:]])
+        return np.minimum(found, base.search(kind, queries)) if base else found
 
     def select(self, select: Selector, words: str = "coreset") -> None:
         """Keep only some of the new rows; `search_excluding` sees the others no more.
 
         words: how they are chosen, for the manifest.
         """
-        self._kept, self._kept_words = select_rows_of(self._spool, select), words
+        self._build.select(select, words)
         self._searched.clear()
 
-    def finish(self, calibration: Mapping[str, AnyArray] | None = None, select: Selector | None = None) -> MemoryBank:
+    def finish(self, calibration: Mapping[str, AnyArray] | None = None) -> MemoryBank:
         """Write the bank and return it, opened.
 
-        Args:
-            calibration: arrays measured on held-out normal slices.
-            select: which of the new rows stay, e.g. a coreset; None keeps all.
+        calibration: arrays measured on held-out normal slices.
 
         Raises:
             BankError: there is not one row, or the disk is full; an older bank stays as it was.
         """
         if not any(self._spool.n_rows(kind) for kind in self._spool.kinds):
             raise BankError(f"not one normal patch came in for {self.path}; check the inputs and exclusion masks")
-        if select:
-            self.select(select)
         with self._disk_errors():
             self._spool.check()
-            finish = Finish(
-                self.path,
-                self._building,
-                self._draft,
-                self._spool,
-                self._compress,
-                self._kept,
-                self._kept_words,
-                self._previous,
-                self._base,
-                self._progress,
-            )
-            finish.publish(finish.write(calibration or {}))
+            self._build.publish(self._build.write(calibration or {}))
         self.close()
         return MemoryBank.load(self.path, verify=False)
 
@@ -214,63 +181,51 @@ class BankWriter:
         """Let go of the folder; an unfinished build stays on disk and can be resumed."""
         self._lock.release()
 
-    def discard(self) -> None:
-        """Delete what an unfinished build has stored."""
-        shutil.rmtree(self._building, ignore_errors=True)
-        self.close()
-
-    def _open(self, inputs: Mapping[str, Any]) -> None:
-        sweep_finished(self.path, self._building)
-        check_free(self.path, self._replace or self._append)
+    def _open(self, inputs: Mapping[str, Any], overwrite: bool, append: bool) -> None:
+        build = self._build
+        build.sweep_finished()
+        check_free(self.path, overwrite or append)
         if self.path.exists():
-            self._previous = self._read_previous()
-        if self._append and self._previous:
-            self._base = MemoryBank.load(self.path)
-            self._base.check_fits(self._draft.config, self._draft.model_name, self._draft.model_digest)
+            try:
+                build.previous = read_manifest(self.path)
+            except BankError as error:
+                raise BankError(f"{error}; to build it anew, delete the folder first") from error
+        if append and build.previous:
+            build.base = MemoryBank.load(self.path)
+            build.base.check_fits(build.draft.config, build.draft.model_name, build.draft.model_digest)
+        appended = text_digest(build.base.manifest.render()) if build.base else ""
+        plan = {"storage": spool_dtype(build.compress, 1024), "bank appended to": appended}
         with self._disk_errors():
-            self._resume_or_restart(json.loads(json.dumps(self._plan(inputs), default=dict)))
+            plan = {**dataclasses.asdict(build.draft), **inputs, **plan}
+            self._resume_or_restart(json.loads(json.dumps(plan, default=dict)))
             self._spool.open()
-
-    def _read_previous(self) -> Manifest:
-        try:
-            return read_manifest(self.path)
-        except BankError as error:
-            raise BankError(f"{error}; to build it anew, delete the folder first") from error
-
-    def _plan(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all that decides the rows, by name."""
-        appended = text_digest(self._base.manifest.render()) if self._base else ""
-        stored = spool_dtype(self._compress, 1024)
-        return {**dataclasses.asdict(self._draft), **inputs, "storage": stored, "bank appended to": appended}
 
     def _resume_or_restart(self, plan: Mapping[str, Any]) -> None:
         """Delete what an interrupted build of another plan has left behind."""
-        note = self._building / _NOTE_NAME
+        folder = self._build.folder
+        note = folder / _NOTE_NAME
         try:
             earlier = json.loads(note.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             earlier = {}
-        if earlier != plan and self._building.exists():
+        if earlier != plan and folder.exists():
             names = [name.replace("_", " ") for name in plan if earlier.get(name) != plan[name]]
             self.restarted = f"an interrupted build had another {', '.join(names)}; beginning anew"
-            self._progress(self.restarted, 0, 1)
-            shutil.rmtree(self._building)
-        self._building.mkdir(exist_ok=True)
+            self._build.progress(self.restarted, 0, 1)
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
         write_synced(note, json.dumps(plan, indent=1))
-
-    def _old_sources(self) -> tuple[SourceRecord, ...]:
-        return self._base.manifest.sources if self._base else ()
 
     def _others(self, kind: str) -> OtherRows:
         if kind not in self._searched:
-            spool, kept = self._spool, self._kept.get(kind, np.arange(self._spool.n_rows(kind)))
-            ends = np.searchsorted(kept, np.cumsum([0, *(entry.rows[kind] for entry in spool.entries)]))
+            spool, kept = self._spool, self._build.kept_of(kind)
+            ends = np.searchsorted(kept, np.cumsum([0, *(entry.n_rows[kind] for entry in spool.entries)]))
             read = lambda numbers: spool.read(kind, kept[numbers])  # noqa: E731
             self._searched[kind] = OtherRows(read, np.diff(ends).tolist(), spool.dimension(kind))
         return self._searched[kind]
 
     def _check_same_kinds(self, source_id: str, rows: Mapping[str, FloatArray]) -> None:
-        known = self._base or self._spool
+        known = self._build.base or self._spool
         expected = {kind: known.dimension(kind) for kind in known.kinds}
         got = {kind: array.shape[1] for kind, array in rows.items()}
         if expected and list(expected.items()) != list(got.items()):
@@ -279,7 +234,7 @@ class BankWriter:
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:
         """Turn a full disk or a folder that cannot be written into a BankError."""
-        kept = f"no bank was changed, what is done so far is in {self._building}"
+        kept = f"no bank was changed, what is done so far is in {self._build.folder}"
         try:
             yield
         except OSError as error:

@@ -95,7 +95,9 @@ def _open(url: str, first_byte: int) -> Any:
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follow redirects to https only."""
 
-    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
+    def redirect_request(  # the parameters are urllib's
+        self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str
+    ) -> Any:
         _check_address(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

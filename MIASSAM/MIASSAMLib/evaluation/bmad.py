@@ -103,7 +103,7 @@ def _test_cases(folder: Path, binarize: Binarize) -> Iterator[EvaluationCase]:
         masks = _masks(test, label, parent, bool(nested))
         for path in paths:
             mask = masks.get(path.stem.lower())
-            yield _case(path, mask, "test", label, binarize, needs_mask=label == "ungood")
+            yield _case(path, mask, "test", label, binarize)
 
 
 def _masks(test: Path, label: str, images_parent: Path, is_nested: bool) -> dict[str, Path]:
@@ -143,10 +143,8 @@ def _descend(folder: Path, *names: str) -> Path | None:
     return current
 
 
-def _case(
-    path: Path, mask: Path | None, role: Role, split: str, binarize: Binarize, needs_mask: bool = False
-) -> EvaluationCase:
-    load = partial(_load, path, mask, binarize, needs_mask)
+def _case(path: Path, mask: Path | None, role: Role, split: str, binarize: Binarize) -> EvaluationCase:
+    load = partial(_load, path, mask, binarize, needs_mask=split == "ungood")
     return EvaluationCase(f"{split}/{path.stem}", group_of(path.stem), role, load, stamp_of(path, mask))
 
 

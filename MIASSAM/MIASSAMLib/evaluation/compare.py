@@ -33,9 +33,9 @@ from ..method import (
     encode_slices,
     normal_slices,
 )
-from ..method.calibrate import HeldOutDistances, held_out_rank, summarize
-from ..method.calibrated import PatchDistances
+from ..method.calibration import Calibration, HeldOutDistances, PatchDistances
 from ..method.features import foreground_patches, search_slice, smoothed_brightness
+from ..method.held_out import held_out_rank
 from ..method.patches import patch_places
 from .case_view import CaseView
 from .cases import DataSet, EvaluationCase, Fold
@@ -125,7 +125,7 @@ class Comparison:
             if (rank := held_out_rank(one.source, one.index, config)) in kept
         }
         chosen = [measured[rank] for rank in kept if rank in measured]
-        return summarize(chosen, config) if chosen else {}
+        return Calibration.fit(chosen, config).to_arrays() if chosen else {}
 
     def discard(self) -> None:
         """Delete the rows and distances."""

@@ -124,6 +124,16 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class _Spot:
+    """Where in an observation the masks of one slice and prompt go."""
+
+    seen: Observation
+    position: int
+    prompt: PromptKind
+    masks: Sequence[MaskChoice]
+
+
+@dataclass(frozen=True)
 class Asked:
     """Which rows are wanted of a preset."""
 
@@ -154,30 +164,23 @@ def _observe_slices(reading: Reading, view: CaseView, asked: Asked, progress: Pr
         pixels = view.prepared.pixels(encoded.index)
         if pixels.max() > pixels.min():
             for prompt in asked.prompts:
-                _decode_slice(reading, view, seen, position, encoded, slice_map, prompt, asked.masks)
+                _decode_slice(reading, encoded, slice_map, _Spot(seen, position, prompt, asked.masks))
         progress(f"{reading.config.preset}: {view.case.name}", position + 1, len(view.slices))
     return seen
 
 
-def _decode_slice(
-    reading: Reading,
-    view: CaseView,
-    seen: Observation,
-    position: int,
-    encoded: EncodedSlice,
-    slice_map: SliceMap,
-    prompt: PromptKind,
-    masks: Sequence[MaskChoice],
-) -> None:
-    placed = place_prompts(slice_map, reading.prepared, paper_config(reading), prompt)
+def _decode_slice(reading: Reading, encoded: EncodedSlice, slice_map: SliceMap, spot: _Spot) -> None:
+    """Fill one place of an observation: the shown point and the wanted masks of a slice's prompt."""
+    placed = place_prompts(slice_map, reading.prepared, paper_config(reading), spot.prompt)
     if placed is None:
         return
     decoded = reading.model.decode(encoded.embedding, placed.prompts)
-    candidates = native_masks(decoded, view.prepared)
+    candidates = native_masks(decoded, reading.prepared)
     surest = int(np.argmax(decoded.predicted_iou.mean(0)))
-    seen.points_xy[prompt][position] = placed.shown_xy
-    for mask in masks:
-        seen.masks.put(prompt, mask, position, candidates[surest if mask == "auto" else int(mask) - 1])
+    spot.seen.points_xy[spot.prompt][spot.position] = placed.shown_xy
+    for mask in spot.masks:
+        chosen = candidates[surest if mask == "auto" else int(mask) - 1]
+        spot.seen.masks.put(spot.prompt, mask, spot.position, chosen)
 
 
 def _observe_volume(reading: Reading, view: CaseView, asked: Asked, progress: Progress) -> Observation:

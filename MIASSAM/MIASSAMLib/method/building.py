@@ -17,8 +17,8 @@ from ..config import Config, PaperConfig, RefinedConfig
 from ..errors import BankError
 from ..protocols import Progress, SamModel, no_progress
 from ..volume import Volume
-from .calibrate import HeldOutSlices, calibrate
 from .features import EncodedSlice, encode_slices, foreground_patches
+from .held_out import HeldOutSlices, calibrate
 from .normal_slices import normal_slices
 from .patches import patch_places
 from .prepare import PreparedVolume, Preprocessing
@@ -108,7 +108,7 @@ def build_bank(
     options: BuildOptions | None = None,
     progress: Progress = no_progress,
     encoder: SourceEncoder | None = None,
-) -> MemoryBank:
+) -> MemoryBank:  # seven: what a bank is made of, and who watches and shares the work
     """Build `NAME.bank` from normal volumes; an interrupted build of the same inputs resumes.
 
     encoder: who encodes the volumes; None = this process.
@@ -149,7 +149,7 @@ def _add_slices(
     counted: tuple[int, Iterable[EncodedSlice]],
     config: Config,
     progress: Progress,
-) -> None:
+) -> None:  # six: the inner loop of `build_bank`, which holds all of them
     n_wanted, slices = counted
     done = len(writer.stored_slices(source.name))
     for encoded in slices:

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import MAP_PX, RefinedConfig
-from .calibrated import Calibration, find_parts
+from .calibration import Calibration, find_parts
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Cluster:
     """A connected part of one slice's map above the cluster-forming level.
 
     Attributes:
-        position: which map, counted along the slices looked at.
+        index: slice index.
         packed: its pixels as bits, for a volume has thousands of clusters.
         tail: share of normal slices of its depth whose highest or heaviest cluster is at least as high or heavy.
     """
 
-    position: int
+    index: int
     packed: AnyArray
     tail: float
 
@@ -44,21 +44,38 @@ class Cluster:
         return bool((self.packed & other.packed).any())
 
 
-def find_clusters(
-    maps: Sequence[FloatArray], depths: Sequence[float], calibration: Calibration, config: RefinedConfig
-) -> list[Cluster]:
-    """Return the clusters that are not common, slice by slice.
+@dataclass(frozen=True)
+class SliceClusters:
+    """What a slice's map holds.
 
-    maps: (256, 256) each. depths: where each slice lies in the patient, 0 to 1.
+    Attributes:
+        tail: that of its rarest cluster; 1 where there is none.
+        uncommon: its clusters that are not common.
     """
-    found = []
-    for position, (values, depth) in enumerate(zip(maps, depths, strict=True)):
-        parts = find_parts(values, calibration.level)
-        for number, (peak, mass) in enumerate(zip(parts.peaks, parts.masses, strict=True), 1):
-            tail = calibration.extremes.tail_probability(peak, mass, depth)
-            if tail <= config.grow_tail:
-                found.append(Cluster(position, np.packbits(parts.labels == number), tail))
-    return found
+
+    tail: float
+    uncommon: tuple[Cluster, ...]
+
+    @property
+    def score(self) -> float:
+        """The score of the slice: -log10 of the tail."""
+        return float(-np.log10(max(self.tail, 1e-30)))
+
+
+def find_clusters(index: int, values: FloatArray, depth: float, calibration: Calibration) -> SliceClusters:
+    """Label a map (256, 256) once: its rarest cluster scores the slice, those that are not common may be lesions.
+
+    depth: where the slice lies in the patient, 0 to 1.
+    """
+    parts = find_parts(values, calibration.level)
+    pairs = zip(parts.peaks, parts.masses, strict=True)
+    tails = [calibration.law.extremes.tail_probability(peak, mass, depth) for peak, mass in pairs]
+    uncommon = [
+        Cluster(index, np.packbits(parts.labels == number), tail)
+        for number, tail in enumerate(tails, 1)
+        if tail <= calibration.config.grow_tail
+    ]
+    return SliceClusters(min(tails, default=1.0), tuple(uncommon))
 
 
 def seed_tail(extent_mm: float, sensitivity: float, config: RefinedConfig) -> float:
@@ -78,11 +95,11 @@ def link_lesions(clusters: Sequence[Cluster], seed: float) -> list[list[Cluster]
     """Group overlapping clusters of neighboring slices and keep the groups with a seed, the rarest first."""
     numbers: dict[int, list[int]] = {}
     for number, cluster in enumerate(clusters):
-        numbers.setdefault(cluster.position, []).append(number)
+        numbers.setdefault(cluster.index, []).append(number)
     pairs = [
         (number, other)
         for number, cluster in enumerate(clusters)
-        for other in numbers.get(cluster.position + 1, [])
+        for other in numbers.get(cluster.index + 1, [])
         if cluster.overlaps(clusters[other])
     ]
     groups: dict[int, list[Cluster]] = {}

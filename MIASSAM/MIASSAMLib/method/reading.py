@@ -92,6 +92,7 @@ class Reading:
 
     Attributes:
         maps: slice index -> map (256, 256) float16, once it is known.
+        clusters: slice index -> what the way found in the map, once it is known.
         n_encoded: how many slices went through the encoder.
     """
 
@@ -105,6 +106,7 @@ class Reading:
     ) -> None:
         self.model, self.bank, self.config, self.prepared = model, bank, config, prepared
         self.maps: dict[int, FloatArray] = {}
+        self.clusters: dict[int, Any] = {}
         self.n_encoded = 0
         self._keeps_all = cache is not None
         self._cache = EmbeddingCache() if cache is None else cache
@@ -148,6 +150,7 @@ class Reading:
         """Drop what is kept, to free memory."""
         self._cache.drop(self._key)
         self.maps.clear()
+        self.clusters.clear()
 
     def _knows(self, index: int) -> bool:
         return (self._key, index) in self._cache

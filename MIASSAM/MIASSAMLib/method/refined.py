@@ -6,7 +6,7 @@ Two passes: every slice is encoded and scored once; then only what is unusual is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -14,13 +14,13 @@ from scipy import ndimage
 from ..arrays import BoolArray, DoubleArray, FloatArray
 from ..config import FRAME_PX, MAP_PX, RefinedConfig
 from ..errors import UsageError
-from ..protocols import Progress
+from ..protocols import Progress, no_progress
 from ..volume.slice_image import map_to_frame_xy
-from .calibrated import OUTSIDE, Calibration, map_calibrated, surprise
-from .lesions import find_clusters, link_lesions, seed_tail, top_cluster
+from .calibration import OUTSIDE, Calibration
+from .lesions import Cluster, SliceClusters, find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
 from .prompts import UserPrompts, cluster_box, cluster_point
-from .reading import Reading, SegmentOptions, Stopwatch
+from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import Finding, SegmentedSlices, SliceResult
 
 MAP_UNIT = "standard deviations above normal"
@@ -34,16 +34,16 @@ def segment_refined(
     """Segment what is unusual among normal slices; "no anomaly found" is a normal result."""
     calibration = read_calibration(reading)
     found = SegmentedSlices.empty(reading.prepared, OUTSIDE)
-    scores = _score(reading, indexes, calibration, options, progress, watch)
+    _score(reading, indexes, calibration, options, progress, watch)
     for index in indexes:
         found.put_heat(index, _map(reading, index))
     lesions = _lesions(reading, indexes, calibration, options)
     with watch.stage("decode"):
         findings = _outlined(reading, lesions, calibration, options, progress)
     for index, own in _kept(indexes, findings, reading, options):
-        score = scores[index]
+        seen: SliceClusters = reading.clusters[index]
         note = "" if own else "nothing unusual among normal slices"
-        found.put(SliceResult(index, score, 10**-score, own, note))
+        found.put(SliceResult(index, seen.score, seen.tail, own, note))
     found.notes = calibration.pixel_note(reading.prepared.plane.pixel_mm)
     return found
 
@@ -52,16 +52,20 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
     """Outline what the user points at on a slice, as the run outlines what the map points at."""
     calibration = read_calibration(reading) if reading.bank is not None else None
     if calibration is None:
-        target = _target(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0, points)
+        spot = _Spot(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0)
+        target = _target(spot, points)
         return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
     if index not in reading.maps:
-        whole = range(reading.prepared.plane.n_slices) if _config(reading).axis_sigma_mm else range(index, index + 1)
-        _score(reading, whole, calibration, options, lambda *_: None, Stopwatch())
+        of_run = slice_range(reading.prepared.plane.n_slices, options.slices)
+        alone = range(index, index + 1)
+        needed = of_run if _config(reading).axis_sigma_mm and index in of_run else alone
+        _score(reading, needed, calibration, options, no_progress, Stopwatch())
     values = _map(reading, index)
     cluster = _cluster_at(values, calibration.level, _to_map(reading, points.shown_xy), options.all_slices)
-    own = _with_own_prompts(reading, index, values, cluster, calibration.level, options)
+    spot = _Spot(reading, index, values, cluster, calibration.level)
+    own = _with_own_prompts(spot, options)
     is_own = own is not None and points.is_just(own.points.shown_xy)
-    target = own if own and is_own else _target(reading, index, values, cluster, calibration.level, points)
+    target = own if own and is_own else _target(spot, points)
     return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
 
 
@@ -77,7 +81,7 @@ def read_calibration(reading: Reading) -> Calibration:
             f"the preset {preset} needs a bank calibrated on normal slices and this one is not; "
             f"build it with --preset {preset}, or segment with --preset paper"
         )
-    return Calibration.from_arrays(reading.bank.calibration, _config(reading).contrast)
+    return Calibration.from_arrays(reading.bank.calibration, _config(reading))
 
 
 def _score(
@@ -87,27 +91,34 @@ def _score(
     options: SegmentOptions,
     progress: Progress,
     watch: Stopwatch,
-) -> dict[int, float]:
-    """Make the maps of slices, once, and return the slices' scores."""
+) -> None:  # six: a step of `segment_refined`, which holds all of them
+    """Make the maps of slices and label them, once."""
     assert reading.bank is not None
     missing = [index for index in indexes if index not in reading.maps]
+    if missing and _config(reading).axis_sigma_mm:
+        missing = list(indexes)  # what was smoothed once must not be smoothed again
     for done, encoded in enumerate(watch.waiting(reading.slices(missing, options.batch), "encode"), 1):
         with watch.stage("search"):
-            values = map_calibrated(encoded, reading.bank, calibration, _config(reading))
-        reading.maps[encoded.index] = values.astype(np.float16)
-        if options.all_slices or 10 ** -surprise(values, calibration, encoded.depth) <= _config(reading).grow_tail:
+            values = calibration.map(encoded, reading.bank)
+            _keep(reading, encoded.index, values, calibration)
+        if options.all_slices or reading.clusters[encoded.index].uncommon:
             reading.rest(encoded)
         progress("scoring slices", done, len(missing))
     if missing and _config(reading).axis_sigma_mm:
-        _smooth_along_axis(reading, indexes)
-    return {index: surprise(_map(reading, index), calibration, reading.prepared.depth(index)) for index in indexes}
+        _smooth_along_axis(reading, indexes, calibration)
+
+
+def _keep(reading: Reading, index: int, values: FloatArray, calibration: Calibration) -> None:
+    """Keep a map in half precision, and what that map holds."""
+    reading.maps[index] = values.astype(np.float16)
+    reading.clusters[index] = find_clusters(index, _map(reading, index), reading.prepared.depth(index), calibration)
 
 
 def _map(reading: Reading, index: int) -> FloatArray:
     return np.asarray(reading.maps[index], np.float32)
 
 
-def _smooth_along_axis(reading: Reading, indexes: range) -> None:
+def _smooth_along_axis(reading: Reading, indexes: range, calibration: Calibration) -> None:
     """Smooth the maps across slices, over the foreground only."""
     prepared = reading.prepared
     values = np.stack([_map(reading, index) for index in indexes])
@@ -116,19 +127,17 @@ def _smooth_along_axis(reading: Reading, indexes: range) -> None:
     share = ndimage.gaussian_filter1d(inside.astype(np.float32), sigma, axis=0)
     mean = ndimage.gaussian_filter1d(np.where(inside, values, 0), sigma, axis=0) / np.maximum(share, 1e-6)
     for index, one in zip(indexes, np.where(inside, mean, OUTSIDE), strict=True):
-        reading.maps[index] = one.astype(np.float16)
+        _keep(reading, index, one, calibration)
 
 
 def _lesions(
     reading: Reading, indexes: range, calibration: Calibration, options: SegmentOptions
 ) -> list[list[tuple[int, BoolArray]]]:
     """Return lesions as (slice index, cluster) pairs; with `all_slices` also each other slice's heaviest cluster."""
-    prepared = reading.prepared
-    maps, depths = [_map(reading, index) for index in indexes], [prepared.depth(index) for index in indexes]
-    extent_mm = len(indexes) * float(prepared.plane.spacing_yxs_mm[2])
-    clusters = find_clusters(maps, depths, calibration, _config(reading))
+    extent_mm = len(indexes) * float(reading.prepared.plane.spacing_yxs_mm[2])
+    clusters: list[Cluster] = [cluster for index in indexes for cluster in reading.clusters[index].uncommon]
     groups = link_lesions(clusters, seed_tail(extent_mm, options.sensitivity, _config(reading)))
-    lesions = [[(indexes[cluster.position], cluster.mask) for cluster in group] for group in groups]
+    lesions = [[(cluster.index, cluster.mask) for cluster in group] for group in groups]
     if options.all_slices:
         taken = {index for group in lesions for index, _ in group}
         rest = [index for index in indexes if index not in taken and (_map(reading, index) > OUTSIDE).any()]
@@ -155,38 +164,44 @@ def _to_map(reading: Reading, native_xy: DoubleArray) -> DoubleArray:
     return np.asarray((frame_xy + 0.5) * MAP_PX / FRAME_PX - 0.5)
 
 
-def _with_own_prompts(
-    reading: Reading,
-    index: int,
-    values: FloatArray,
-    cluster: BoolArray | None,
-    level: float,
-    options: SegmentOptions,
-) -> Target | None:
+@dataclass(frozen=True)
+class _Spot:
+    """A cluster (256, 256) of a slice's map, None where there is none, and the level that cut it out."""
+
+    reading: Reading
+    index: int
+    values: FloatArray
+    cluster: BoolArray | None
+    level: float
+
+    def box(self) -> DoubleArray:
+        """Return the cluster's box x0, y0, x1, y1 in native pixels."""
+        assert self.cluster is not None
+        box = cluster_box(self.values, self.cluster, self.level, _config(self.reading).box_level)
+        return self.reading.prepared.frame.to_native_xy(box.reshape(2, 2)).reshape(4)
+
+
+def _with_own_prompts(spot: _Spot, options: SegmentOptions) -> Target | None:
     """Return a cluster as a target with the map's own point and box."""
-    if cluster is None:
+    if spot.cluster is None:
         return None
-    config, frame = _config(reading), reading.prepared.frame
+    config = _config(spot.reading)
     kind = options.prompt or config.prompt
-    point = frame.to_native_xy(map_to_frame_xy(cluster_point(values, cluster, level, kind, config.gamma)))
-    box = cluster_box(values, cluster, level, config.box_level)
-    native_box = frame.to_native_xy(box.reshape(2, 2)).reshape(4)
-    points = replace(UserPrompts.inside_at(point), box_xyxy=native_box)
-    own = _target(reading, index, values, cluster, level, points)
+    point = map_to_frame_xy(cluster_point(spot.values, spot.cluster, spot.level, kind, config.gamma))
+    points = UserPrompts.inside_at(spot.reading.prepared.frame.to_native_xy(point))
+    own = _target(spot, replace(points, box_xyxy=spot.box()))
     return replace(own, kind=kind, is_box_only=kind == "box")
 
 
-def _target(
-    reading: Reading, index: int, values: FloatArray, cluster: BoolArray | None, level: float, points: UserPrompts
-) -> Target:
+def _target(spot: _Spot, points: UserPrompts) -> Target:
     """Return what a user points at; the cluster's own box goes with it where the user gave none."""
-    if cluster is not None and points.box_xyxy is None:
-        box = cluster_box(values, cluster, level, _config(reading).box_level)
-        points = replace(points, box_xyxy=reading.prepared.frame.to_native_xy(box.reshape(2, 2)).reshape(4))
-    is_box_only = not len(points.inside)
+    if spot.cluster is not None and points.box_xyxy is None:
+        points = replace(points, box_xyxy=spot.box())
+    reading, index, is_box_only = spot.reading, spot.index, not len(points.inside)
     return Target(
-        index, points, "user", is_box_only, values, cluster, level, reading.embedding(index), reading.prepared
-    )
+        index, points, "user", is_box_only, spot.values, spot.cluster, spot.level,
+        reading.embedding(index), reading.prepared,
+    )  # fmt: skip
 
 
 def _outlined(
@@ -205,7 +220,7 @@ def _outlined(
     for done, index in enumerate(sorted(work), 1):
         values = _map(reading, index)
         own = [
-            _with_own_prompts(reading, index, values, cluster, calibration.level, options)
+            _with_own_prompts(_Spot(reading, index, values, cluster, calibration.level), options)
             for _, cluster in work[index]
         ]
         outlined = outline(

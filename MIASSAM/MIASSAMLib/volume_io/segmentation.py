@@ -59,7 +59,7 @@ def write_segmentation(
     names: Sequence[str] = ("Anomaly",),
     colors: Sequence[Color] = COLORS,
     terminology: Terminology = MASS,
-) -> Path:
+) -> Path:  # the last three are what a segment is called and how it looks
     """Write labels (K, J, I) as segments; label n is names[n - 1].
 
     A name without voxels becomes an empty segment, so a volume without anomaly still gives a

@@ -5,7 +5,6 @@ from MIASSAMLib.sam.embedded.model import (
     WEIGHTS_PATH,
     EmbeddedSam,
     load_embedded,
-    read_card,
 )
 
-__all__ = ["CARD_PATH", "WEIGHTS_PATH", "EmbeddedSam", "load_embedded", "read_card"]
+__all__ = ["CARD_PATH", "WEIGHTS_PATH", "EmbeddedSam", "load_embedded"]

@@ -1,8 +1,6 @@
 """The embedded model as a whole: a segment_anything `Sam` that fits in the package."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from segment_anything.modeling import MaskDecoder, Sam, TwoWayTransformer
@@ -92,9 +90,3 @@ def load_embedded(checkpoint: Path | None = None) -> EmbeddedSam:
     model.load_state_dict({name: value.float() for name, value in state.items()})
     model.eval()
     return model
-
-
-def read_card() -> dict[str, Any]:
-    """Read the model card that is shipped beside the weights."""
-    card: dict[str, Any] = json.loads(CARD_PATH.read_text(encoding="utf-8"))
-    return card

@@ -1,30 +1,22 @@
-"""Calibrate a bank: what held-out normal slices look like to it (cross-fit by volume)."""
+"""Held-out normal slices of a build: which ones, and how far they lie from the rows of the other volumes."""
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..arrays import AnyArray, BoolArray, FloatArray
+from ..arrays import AnyArray
 from ..bank import BankWriter, StoredPart
 from ..config import Config, RefinedConfig
 from ..errors import BankError
 from ..files import replacing
 from ..protocols import Progress
-from .calibrated import (
-    PatchDistances,
-    fused_scores,
-    slice_extremes,
-    smooth_map,
-    standardize,
-)
+from .calibration import Calibration, HeldOutDistances, PatchDistances
 from .features import EncodedSlice, foreground_patches
-from .normal_scale import NormalDistances, choose_grid, fit_scale
 from .patches import patch_places
 
 
@@ -78,31 +70,15 @@ class HeldOutSlices:
             np.savez(temporary, **arrays)
 
 
-@dataclass(frozen=True)
-class HeldOutDistances:
-    """One held-out slice beside the rest of the bank, and its smoothed brightness (256, 256)."""
-
-    patches: PatchDistances
-    foreground: BoolArray
-    brightness: FloatArray
-    source: str
-    index: int
-    pixel_mm: float
-
-    def normal(self, kind: str) -> NormalDistances:
-        """Return the distances of its foreground patches."""
-        wanted = self.patches.wanted
-        values = np.sqrt(np.maximum(self.patches.squared[kind][wanted].astype(np.float64), 0))
-        return NormalDistances(values, self.patches.places[wanted], self.patches.depth, self.source)
-
-
 def calibrate(
     writer: BankWriter, held_out: HeldOutSlices, config: RefinedConfig, progress: Progress
 ) -> dict[str, AnyArray]:
     """Measure the held-out slices against the rows of the other volumes.
 
-    Returns the arrays of `calibration.npz`: per feature kind the mean and spread of the distance, pooled or by place,
-    the spread of the fused map, and the clusters of every held-out slice with its volume, depth and pixel size.
+    Returns the arrays of `calibration.npz`.
+
+    Raises:
+        BankError: there are none.
     """
     files = held_out.files()
     parts = writer.parts()
@@ -116,7 +92,7 @@ def calibrate(
             "no normal slice could be held out to calibrate on; give more normal slices, "
             "or build with --preset paper, which needs no calibration"
         )
-    return summarize(measured, config)
+    return Calibration.fit(measured, config).to_arrays()
 
 
 def _measure(
@@ -148,41 +124,3 @@ def excluded_parts(parts: list[StoredPart], source: str, index: int, gap: int) -
     if len({part.source for part in parts}) > 1:
         return [part.source == source for part in parts]
     return [part.part is None or abs(part.part - index) <= gap for part in parts]
-
-
-def summarize(measured: list[HeldOutDistances], config: RefinedConfig) -> dict[str, AnyArray]:
-    """Return the arrays of `calibration.npz` from the distances of held-out slices."""
-    by_kind = {kind: [item.normal(kind) for item in measured] for kind in config.features}
-    grid = choose_grid(list(by_kind.values()), config.per_position)
-    scales = {kind: fit_scale(normal, grid) for kind, normal in by_kind.items()}
-    smoothed = [smooth_map(fused_scores(item.patches, scales, config), config) for item in measured]
-    fused, by_features = _map_arrays(smoothed, measured, config)
-    brightness, by_brightness = _map_arrays([item.brightness for item in measured], measured, config)
-    names = sorted({item.source for item in measured})
-    return {
-        **{f"kind_{kind}": scale.to_array() for kind, scale in scales.items()},
-        "fused": fused,
-        **by_features,
-        "brightness": brightness,
-        **{f"flair_{name}": array for name, array in by_brightness.items()},
-        "slice_volume": np.array([names.index(item.source) for item in measured]),
-        "slice_index": np.array([item.index for item in measured]),
-        "slice_depth": np.array([item.patches.depth for item in measured]),
-        "slice_pixel_mm": np.array([item.pixel_mm for item in measured]),
-    }
-
-
-def _map_arrays(
-    maps: list[FloatArray], measured: list[HeldOutDistances], config: RefinedConfig
-) -> tuple[AnyArray, dict[str, AnyArray]]:
-    """Return mean and spread of normal maps inside the foreground, and their level, peaks and masses."""
-    pairs = list(zip(maps, (item.foreground for item in measured), strict=True))
-    inside = np.concatenate([values[foreground] for values, foreground in pairs]).astype(np.float64)
-    mean, spread = float(inside.mean()), max(float(inside.std()), 1e-6)
-    level = float(np.quantile((inside - mean) / spread, config.level_quantile))
-    extremes = [slice_extremes(standardize(values, foreground, (mean, spread)), level) for values, foreground in pairs]
-    return np.array([mean, spread]), {
-        "level": np.array(level),
-        "slice_peaks": np.array([peak for peak, _ in extremes]),
-        "slice_masses": np.array([mass for _, mass in extremes]),
-    }

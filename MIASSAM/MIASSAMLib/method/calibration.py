@@ -1,0 +1,234 @@
+"""Maps and slice scores calibrated on held-out normal slices: nothing is fitted on the volume under test.
+
+A patch's L2 distance to normal becomes a z score among held-out normal patches of the same feature kind; the z scores
+of the kinds are added with stated weights only after that, since each kind alone fails on one modality (intensity on
+OCT, structure on FLAIR). The smoothed sum is standardized again, so the map's unit is "standard deviations above
+normal".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
+from ..config import RefinedConfig
+from ..errors import UsageError
+from ..protocols import PatchSearcher
+from .anomaly_map import anomaly_map
+from .features import EncodedSlice, foreground_patches, search_slice
+from .normal_law import NormalDistances, NormalExtremes, NormalScale, choose_grid, fit_scale
+from .patches import patch_places
+
+OUTSIDE = -1.0
+"""Map value outside the foreground: below every normal tissue."""
+_PIXEL_TOLERANCE = 1.5
+
+
+@dataclass(frozen=True)
+class PatchDistances:
+    """The patches of one slice beside a bank.
+
+    Attributes:
+        squared: feature kind -> squared L2 distance (N,).
+        wanted: patches that touch the foreground, bool (N,).
+        places: where each lies in the box round the foreground (N, 2).
+        depth: where the slice lies in the volume, 0 to 1.
+    """
+
+    squared: Mapping[str, FloatArray]
+    wanted: BoolArray
+    places: FloatArray
+    depth: float
+
+
+@dataclass(frozen=True)
+class HeldOutDistances:
+    """One held-out slice beside the rest of the bank, and its smoothed brightness (256, 256)."""
+
+    patches: PatchDistances
+    foreground: BoolArray
+    brightness: FloatArray
+    source: str
+    index: int
+    pixel_mm: float
+
+    def normal(self, kind: str) -> NormalDistances:
+        """Return the distances of its foreground patches."""
+        wanted = self.patches.wanted
+        values = np.sqrt(np.maximum(self.patches.squared[kind][wanted].astype(np.float64), 0))
+        return NormalDistances(values, self.patches.places[wanted], self.patches.depth, self.source)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The connected parts of a map above the cluster-forming level.
+
+    Attributes:
+        labels: int (256, 256), from 1; 0 = none.
+        peaks: highest map value of each.
+        masses: sum of what lies above the level in each, in px of the 256 map.
+    """
+
+    labels: AnyArray
+    peaks: DoubleArray
+    masses: DoubleArray
+
+
+def find_parts(values: FloatArray, level: float) -> Clusters:
+    """Return the clusters of a map."""
+    labels, count = ndimage.label(values > level)
+    if not count:
+        return Clusters(labels, np.zeros(0), np.zeros(0))
+    numbers = np.arange(1, count + 1)
+    peaks = np.asarray(ndimage.maximum(values, labels, numbers), np.float64)
+    return Clusters(labels, peaks, np.asarray(ndimage.sum_labels(values - level, labels, numbers), np.float64))
+
+
+def slice_extremes(values: FloatArray, level: float) -> tuple[float, float]:
+    """Return the log1p of the highest peak and of the heaviest mass among a map's clusters."""
+    parts = find_parts(values, level)
+    return float(np.log1p(parts.peaks.max(initial=0))), float(np.log1p(parts.masses.max(initial=0)))
+
+
+@dataclass(frozen=True)
+class MapLaw:
+    """How a kind of map looks on normal slices.
+
+    Attributes:
+        mean, spread: of its values inside the foreground, before standardizing.
+        level: the standardized value that `1 - level_quantile` of normal tissue exceeds; it forms clusters.
+        extremes: the highest and the heaviest cluster of each held-out slice.
+    """
+
+    mean: float
+    spread: float
+    level: float
+    extremes: NormalExtremes
+
+    @classmethod
+    def fit(cls, maps: Sequence[FloatArray], measured: Sequence[HeldOutDistances], config: RefinedConfig) -> MapLaw:
+        """Measure normal maps (256, 256) and their clusters."""
+        foregrounds = [item.foreground for item in measured]
+        inside = np.concatenate([values[where] for values, where in zip(maps, foregrounds, strict=True)])
+        mean, spread = float(inside.mean(dtype=np.float64)), max(float(inside.std(dtype=np.float64)), 1e-6)
+        level = float(np.quantile((inside.astype(np.float64) - mean) / spread, config.level_quantile))
+        law = cls(mean, spread, level, NormalExtremes(np.zeros(0), np.zeros(0), np.zeros(0), config))
+        pairs = zip(maps, foregrounds, strict=True)
+        extremes = np.array([slice_extremes(law.standardize(values, where), level) for values, where in pairs])
+        depths = np.array([item.patches.depth for item in measured])
+        return cls(mean, spread, level, NormalExtremes(extremes[:, 0], extremes[:, 1], depths, config))
+
+    def standardize(self, values: FloatArray, foreground: BoolArray) -> FloatArray:
+        """Return a map in standard deviations above normal; OUTSIDE beyond the foreground."""
+        return np.where(foreground, (values - self.mean) / self.spread, OUTSIDE).astype(np.float32)
+
+
+class Calibration:
+    """What held-out normal slices look like to a bank: fitted when it is built, applied to every volume.
+
+    Attributes:
+        config: the preset.
+        scales_: feature kind -> mean and spread of the patches' L2 distance, pooled or by place.
+        features_: the law of the map of fused z scores.
+        brightness_: the law of the map of brightness, for contrasts on which lesions are bright.
+        pixels_mm_: smallest and largest pixel of the held-out slices; None for banks that do not tell.
+    """
+
+    def __init__(self, config: RefinedConfig) -> None:
+        self.config = config
+        self.scales_: dict[str, NormalScale] = {}
+        self.features_: MapLaw
+        self.brightness_: MapLaw
+        self.pixels_mm_: tuple[float, float] | None = None
+
+    @classmethod
+    def fit(cls, measured: Sequence[HeldOutDistances], config: RefinedConfig) -> Calibration:
+        """Measure held-out slices beside the rest of a bank."""
+        self = cls(config)
+        by_kind = {kind: [item.normal(kind) for item in measured] for kind in config.features}
+        grid = choose_grid(list(by_kind.values()), config)
+        self.scales_ = {kind: fit_scale(normal, grid, config) for kind, normal in by_kind.items()}
+        self.features_ = MapLaw.fit([self._fused(item.patches) for item in measured], measured, config)
+        self.brightness_ = MapLaw.fit([item.brightness for item in measured], measured, config)
+        pixels = [item.pixel_mm for item in measured]
+        self.pixels_mm_ = (min(pixels), max(pixels)) if pixels and min(pixels) > 0 else None
+        return self
+
+    def to_arrays(self) -> dict[str, AnyArray]:
+        """Return the arrays of `calibration.npz`."""
+        arrays = {f"kind_{kind}": scale.to_array() for kind, scale in self.scales_.items()}
+        for name, law in (("features", self.features_), ("brightness", self.brightness_)):
+            arrays[f"{name}_law"] = np.array([law.mean, law.spread, law.level])
+            arrays[f"{name}_peaks"], arrays[f"{name}_masses"] = law.extremes.peaks, law.extremes.masses
+        arrays["slice_depth"] = self.features_.extremes.depths
+        return {**arrays, "pixels_mm": np.array(self.pixels_mm_ or (0.0, 0.0))}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, AnyArray], config: RefinedConfig) -> Calibration:
+        """Read what `to_arrays` returned.
+
+        Raises:
+            UsageError: an array is missing.
+        """
+        self = cls(config)
+        names = [name.removeprefix("kind_") for name in arrays if name.startswith("kind_")]
+        try:
+            self.scales_ = {name: NormalScale.from_array(arrays[f"kind_{name}"]) for name in names}
+            self.features_, self.brightness_ = (_read_law(arrays, name, config) for name in ("features", "brightness"))
+            low, high = (float(value) for value in arrays["pixels_mm"])
+        except KeyError as error:
+            raise UsageError(f"the bank's calibration lacks {error}; build the bank again") from error
+        self.pixels_mm_ = (low, high) if low > 0 else None
+        return self
+
+    @property
+    def law(self) -> MapLaw:
+        """The law of the map that the preset asks for."""
+        return self.brightness_ if self.config.contrast else self.features_
+
+    @property
+    def level(self) -> float:
+        """Map value that few normal tissue exceeds; it forms clusters."""
+        return self.law.level
+
+    def map(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
+        """Return the z-map (256, 256) of a slice; OUTSIDE beyond the foreground."""
+        if self.config.contrast:
+            assert encoded.brightness is not None
+            return self.law.standardize(encoded.brightness, encoded.foreground)
+        squared = {kind: search_slice(encoded, bank, kind, self.config) for kind in self.config.features}
+        wanted, places = foreground_patches(encoded.foreground, self.config), patch_places(encoded.foreground)
+        patches = PatchDistances(squared, wanted, places, encoded.depth)
+        return self.law.standardize(self._fused(patches), encoded.foreground)
+
+    def pixel_note(self, pixel_mm: float) -> tuple[str, ...]:
+        """Return a warning when pixels are much coarser or finer than the bank's: blur alone looks unusual then."""
+        if self.pixels_mm_ is None:
+            return ()
+        low, high = self.pixels_mm_
+        if low / _PIXEL_TOLERANCE <= pixel_mm <= high * _PIXEL_TOLERANCE:
+            return ()
+        known = f"{low:.2g} mm" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g} mm"
+        return (
+            f"pixels of {pixel_mm:.2g} mm, but the bank knows {known}: finer or coarser detail may be marked as "
+            "unusual; use a bank of scans like this one",
+        )
+
+    def _fused(self, patches: PatchDistances) -> FloatArray:
+        """Return the smoothed map (256, 256) of the weighted sum of the z scores of each feature kind."""
+        total = np.zeros(len(patches.wanted), np.float64)
+        for kind, weight in zip(self.config.features, self.config.fusion_weights, strict=True):
+            distances = np.sqrt(np.maximum(patches.squared[kind], 0))
+            total += weight * self.scales_[kind].z_scores(distances, patches.places, patches.depth)
+        return anomaly_map(np.where(patches.wanted, total, 0).astype(np.float32), self.config)
+
+
+def _read_law(arrays: Mapping[str, AnyArray], name: str, config: RefinedConfig) -> MapLaw:
+    mean, spread, level = (float(value) for value in arrays[f"{name}_law"])
+    peaks, masses = (np.asarray(arrays[f"{name}_{what}"], np.float64) for what in ("peaks", "masses"))
+    depths = np.asarray(arrays["slice_depth"], np.float64)
+    return MapLaw(mean, spread, level, NormalExtremes(peaks, masses, depths, config))

@@ -1,0 +1,116 @@
+"""The worker opens banks as the command line does: what one refuses both refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from MIASSAMLib.errors import BankError, InputError
+from MIASSAMLib.phantoms import default_grid, make_phantom
+from MIASSAMLib.worker import engine as engine_module
+from MIASSAMLib.worker.engine import Engine
+
+
+class FakeCall:
+    """Arrays by name instead of files, and nobody to report to."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def load(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    def save(self, stem: str, array: np.ndarray) -> str:
+        self.arrays[stem] = array
+        return stem
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        pass
+
+    log = progress
+
+
+@pytest.fixture
+def call() -> FakeCall:
+    return FakeCall()
+
+
+def opened(call: FakeCall, voxels: np.ndarray, key: str = "v") -> Engine:
+    engine = Engine()
+    call.arrays["voxels"] = voxels
+    place = default_grid("brain").ijk_to_ras.tolist()
+    engine.open_volume({"key": key, "array": "voxels", "ijk_to_ras": place, "name": "case"}, call)
+    return engine
+
+
+def some_brain() -> np.ndarray:
+    return make_phantom("brain", 101, 1).volume.voxels_kji
+
+
+def asked(bank: Path, **more: object) -> dict[str, object]:
+    return {"volume": "v", "bank": str(bank), "options": {"slices": [10, 12]}, **more}
+
+
+def test_bug_the_worker_segmented_a_ct_with_an_mri_bank(call, brain_bank_path):
+    engine = opened(call, make_phantom("liver", 101).volume.voxels_kji)
+    with pytest.raises(InputError, match="looks like CT but the bank holds MRI"):
+        engine.segment(asked(brain_bank_path), call)
+
+
+def test_bug_the_worker_recorded_no_bank(call, brain_bank_path):
+    run = opened(call, some_brain()).segment(asked(brain_bank_path), call)["run"]
+    assert run["bank"]["name"] == brain_bank_path.name
+    assert run["bank"]["modality"] == "mri" and len(run["bank"]["manifest_sha256"]) == 64
+
+
+def test_bug_the_device_never_reached_the_bank(call, brain_bank_path, monkeypatch):
+    seen = []
+
+    def open_segmenter(bank, model, preset, device, modality):
+        seen.append(device)
+        raise BankError("stop here")
+
+    monkeypatch.setattr(engine_module, "open_segmenter", open_segmenter)
+    with pytest.raises(BankError, match="stop here"):
+        opened(call, some_brain()).segment(asked(brain_bank_path, model={"device": "cpu"}), call)
+    assert seen == ["cpu"]
+
+
+def test_changes_and_presets_reach_the_config(call, brain_bank_path):
+    engine = opened(call, some_brain())
+    answer = engine.segment(asked(brain_bank_path, changes="contrast=flair"), call)
+    assert answer["run"]["config"]["contrast"] == "flair" and answer["run"]["config"]["preset"] == "refined"
+    answer = engine.segment(asked(brain_bank_path, preset="refined", changes="zoom=off"), call)
+    assert answer["run"]["config"]["zoom"] == []
+
+
+def test_a_correction_after_a_run_encodes_nothing_and_zero_pixels_change_nothing(call, brain_bank_path):
+    engine = opened(call, some_brain())
+    request = asked(brain_bank_path, options={"slices": [6, 18], "all_slices": True})
+    answer = engine.segment(request, call)
+    labels = call.arrays["labels"]
+    item = next(item for item in answer["slices"] if item["findings"])
+    finding = item["findings"][0]
+    points = {"slice": item["index"], "points_ijk": [finding["cog_ijk"]], "labels": [1]}
+    again = engine.redecode({**request, **points}, call)
+    assert again["n_encoded"] == answer["n_encoded"]
+    k = round(finding["cog_ijk"][2])
+    np.testing.assert_array_equal(call.arrays["mask"][0] > 0, labels[k] == finding["lesion"])
+
+
+def test_a_box_alone_outlines(call, brain_bank_path):
+    engine = opened(call, some_brain())
+    request = {**asked(brain_bank_path), "slice": 11, "box_ijk": [[60, 60, 11], [80, 84, 11]]}
+    answer = engine.redecode(request, call)
+    assert answer["prompt"] == "user" and call.arrays["mask"].any()
+    np.testing.assert_allclose(answer["cog_ijk"][:2], [70, 72], atol=0.51)
+
+
+def test_a_closed_volume_is_forgotten(call, brain_bank_path):
+    engine = opened(call, some_brain())
+    engine.segment(asked(brain_bank_path), call)
+    engine.close_volume({"key": "v"}, call)
+    with pytest.raises(InputError, match="not open in the worker"):
+        engine.segment(asked(brain_bank_path), call)
+    assert not engine._readings
