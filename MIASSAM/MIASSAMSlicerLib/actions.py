@@ -1,6 +1,6 @@
 """What the panel's buttons do with volumes, banks and samples."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import qt
 import slicer
@@ -16,7 +16,7 @@ from .masks import listMasks
 from .parameters import modelOf, optionsOf, regionOf
 from .resultNodes import Results
 from .runs import Run, Target
-from .volumes import listInputs
+from .volumes import checkVolume, listInputs
 
 OPTIONS_DELAY_MS = 400
 
@@ -71,6 +71,32 @@ class PanelActions(MaintenanceActions):
         """Return what the parameters say is segmented, and where the segments go."""
         parameters = self.parameters
         return Target(parameters.inputVolume, regionOf(parameters), parameters.outputSegmentation)
+
+    def startPointing(self, then):
+        """Call then() once there are results whose points and boxes can be outlined; without a bank they are empty."""
+        panel, parameters = self.panel, self.parameters
+        if panel.results is not None:
+            then()
+        elif self.canPoint(parameters) and not self.jobs.isBusy:
+
+            def opened(results):
+                panel.showResults(results)
+                if sliceViews.isOblique(results.inputVolume):
+                    sliceViews.alignViews(results.inputVolume)
+                then()
+
+            def start():
+                checkVolume(parameters.inputVolume)
+                self._ensurePackages()
+                target = Target(parameters.inputVolume, None, parameters.outputSegmentation)
+                self.jobs.openOnDemand(target, self.run(), opened, self._onFailure)
+
+            self._guarded(start)
+
+    @staticmethod
+    def canPoint(parameters):
+        """Tell whether points need no search before them."""
+        return parameters is not None and parameters.inputVolume is not None and not parameters.bankPath
 
     def _askAboutEdited(self, volumeNode):
         results = Results.of(volumeNode)
@@ -142,9 +168,15 @@ class PanelActions(MaintenanceActions):
     def onOptionsChanged(self):
         """Decode again when an option changed that needs no new encoding."""
         results = self.panel.results
-        if results is None or self.jobs.isBusy or len(self.panel.corrections.undoStack):
+        if results is None or self.jobs.isBusy:
             return
         made, wanted = runs.runOfRecord(results), self.run()
+        if results.isOnDemand:
+            if not wanted.bankPath and made != wanted:
+                results.record = {**results.record, "request": asdict(wanted)}
+            return
+        if len(self.panel.corrections.undoStack):
+            return
         if made.options != wanted.options and replace(made, options={}) == replace(wanted, options={}):
             self._timer.start()
 

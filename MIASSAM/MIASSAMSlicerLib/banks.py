@@ -44,8 +44,7 @@ def describeBank(path):
     """Say in a line what a bank is: modality, anatomy, slices, model. Cheap: it only reads the manifest."""
     if not path:
         return _(
-            "Without a bank the volume is compared with the patient's own other side and tissue. A bank of normal "
-            "anatomy finds more."
+            "Without a bank nothing is searched for: 'Add inside', 'Add outside' and 'Box' outline what you point at."
         )
     manifest = readManifest(path)
     draft = manifest.get("draft", {})

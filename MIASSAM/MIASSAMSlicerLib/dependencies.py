@@ -5,6 +5,7 @@ Nothing here imports torch, faiss or segment_anything: that happens in the child
 
 import importlib.metadata
 import logging
+import math
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,11 @@ _PROTECTED = ("numpy", "SimpleITK", "scipy")
 _OTHER_BUILDS = {"faiss-cpu": ("faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")}
 _TORCH_MB = {"nvidia": 3000, "darwin": 80, "other": 250}
 """What PyTorch downloads, about: with an NVIDIA GPU its CUDA libraries come along."""
-_OTHERS_MB = 30
+_ABOUT_MB = {
+    "faiss-cpu": 19.0, "nibabel": 3.4, "rich": 1.7, "slicerio": 0.9, "filelock": 0.3,
+    "jinja2": 0.2, "psutil": 0.2, "platformdirs": 0.1, "segment-anything": 0.1,
+}  # fmt: skip
+"""What each requirement downloads, with what it brings and Slicer does not have."""
 
 
 def missingPackages():
@@ -54,8 +59,8 @@ def downloadMB(missing):
     """Return how much an install downloads, in MB; sizes are those of 2026."""
     hasNvidia = shutil.which("nvidia-smi") is not None and sys.platform != "darwin"
     system = "nvidia" if hasNvidia else "darwin" if sys.platform == "darwin" else "other"
-    isMore = any(each != "torch" for each in missing)
-    return _TORCH_MB[system] * ("torch" in missing) + _OTHERS_MB * isMore
+    others = sum(_ABOUT_MB[Requirement(each).name] for each in missing if each != "torch")
+    return _TORCH_MB[system] * ("torch" in missing) + math.ceil(others)
 
 
 def question(missing):

@@ -77,7 +77,7 @@ def _fill(node, unit, rows):
         _("perpendicular diameter (mm)"),
         _("slices"),
         _("from-to"),
-        _("score ({unit})").format(unit=unit),
+        _("score ({unit})").format(unit=unit) if unit else _("score"),
     )
     wasModified = node.StartModify()
     node.RemoveAllColumns()

@@ -75,6 +75,21 @@ class Jobs:
                 onFailure,
             )
 
+    def openOnDemand(self, target, run, onResults, onFailure):
+        """Open a volume and make the results that the user's points and boxes will fill."""
+        run.check()
+        self._startAnew()
+        steps = runs.openVolumeSteps(self.worker.session, target)
+        self._isOpen(target.key)  # forgets what an earlier process had open
+
+        def send(arguments):
+            def opened(answer):
+                self._opened(target, arguments, lambda: onResults(runs.resultsOnDemand(target, run, answer)))(answer)
+
+            self._ask("open_volume", arguments, opened, onFailure)
+
+        self._takeSteps(steps, send, onFailure, lambda: target.volume.GetScene() is None)
+
     def redecode(self, results, part, onPart, onFailure):
         """Decode one part again; the volume is sent first where the worker does not have it.
 

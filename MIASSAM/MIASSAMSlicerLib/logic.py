@@ -25,7 +25,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
     def __init__(self, worker=None):
         ScriptedLoadableModuleLogic.__init__(self)
         self.worker = worker if worker is not None else BlockingWorker()
-        self._openKeys = {}
+        self._openKeys, self._answers = {}, {}
 
     def getParameterNode(self):
         return MIASSAMParameterNode(super().getParameterNode())
@@ -55,7 +55,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
     ):
         """Segment a volume and return its `Results` (segmentation, heat, points, table nodes).
 
-        bank: folder of a memory bank, "" for none. region: segmentation or label map that bounds the search,
+        bank: folder of a memory bank. region: segmentation or label map that bounds the search,
         regionSegment: one segment of it. segmentation: where the segments go; None makes a node.
         options: prompt, mask, all_slices, sensitivity, slices.
         changes: to the preset's numbers, such as "contrast=flair,axis_sigma_mm=5".
@@ -70,6 +70,17 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         key = self._open(target, log)
         answer = self.worker.call("segment", run.arguments(key), progress, log)
         return runs.applySegmentation(target, run, self.worker.session, answer, editedSegments)
+
+    def resultsOnDemand(self, inputVolume, model="embedded", device="auto", checkpoint="", preset="", **options):
+        """Return empty `Results` of a volume, without a bank: `redecodeSlice` outlines what their points mark.
+
+        preset: "refined" (also "") or "paper". options: mask, prompt.
+        """
+        checkVolume(inputVolume)
+        run = Run("", modelArgument(model, device, checkpoint), options, preset)
+        target = Target(inputVolume)
+        self._open(target)
+        return runs.resultsOnDemand(target, run, self._answers[target.key])
 
     def redecodeSlice(self, results, sliceIndex, lesion=1, progress=None):
         """Decode one part of one slice again from its points; only that part of its segment changes."""
@@ -131,7 +142,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
                     (session.folder / arguments.get(name, "none")).unlink(missing_ok=True)
             if target.region is not None and not answer.get("region") and log is not None:
                 log(_("This library does not know regions yet: the whole volume is searched."))
-            self._openKeys[volumeID] = key
+            self._openKeys[volumeID], self._answers[key] = key, answer
         return key
 
 

@@ -98,7 +98,7 @@ class MaintenanceActions:
     def _onFailure(self, error):
         text = str(error)
         if getattr(error, "kind", "") == "CheckpointError":
-            text += "\n" + _("In this panel: click 'Download...', or choose 'Checkpoint file...' as model.")
+            text += "\n" + _("In this panel: click 'Download...', or choose a model that is given by its file.")
         self.state.showStatus(text)
         self.state.log(text)
         if not isinstance(error, RunCancelled):

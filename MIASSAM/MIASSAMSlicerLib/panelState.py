@@ -4,11 +4,12 @@ import qt
 from slicer.i18n import tr as _
 
 from . import banks, runs
-from .parameters import ModelChoice
 from .samples import SAMPLES, sampleTitle
 
 FETCHING = "fetching"
 MEGABYTE = 1_000_000
+KNOWS_REGIONS = False
+"""Whether the library bounds its search; until it does, no region is offered."""
 
 
 class PanelState:
@@ -21,6 +22,8 @@ class PanelState:
         header = self.ui.resultsTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
         header.setSectionResizeMode(2, qt.QHeaderView.ResizeToContents)  # its unit may be long
+        for widget in (self.ui.regionLabel, self.ui.regionSelector):
+            widget.setVisible(KNOWS_REGIONS)
         for sample in SAMPLES:
             self.ui.sampleComboBox.addItem(sampleTitle(sample))
 
@@ -65,6 +68,7 @@ class PanelState:
         """Enable the button when it can work, else say what is missing."""
         missing = self._missing(parameters)
         self.ui.segmentButton.enabled = isBusy or not missing
+        self.ui.severalButton.enabled = not isBusy and parameters is not None and bool(parameters.bankPath)
         self.ui.segmentButton.toolTip = missing or _("Find and outline what is abnormal in the volume.")
         if missing and not isBusy:
             self.showStatus(missing)
@@ -76,18 +80,21 @@ class PanelState:
     def _missing(parameters):
         if parameters is None or parameters.inputVolume is None:
             return _("Load a volume and choose it as input.")
-        if parameters.model is ModelChoice.CheckpointFile and not parameters.checkpointPath:
+        if parameters.model.needsFile and not parameters.checkpointPath:
             return _("Choose a checkpoint file.")
+        if not parameters.bankPath:
+            return _(
+                "Finding anomalies needs a memory bank: choose one. Without it, 'Add inside' and 'Box' outline what "
+                "you point at."
+            )
         return ""
 
     def showModel(self, parameters):
         """Show the rows that the chosen model needs."""
-        isFile = parameters.model is ModelChoice.CheckpointFile
+        isFile = parameters.model.needsFile
         for widget in (self.ui.checkpointLabel, self.ui.checkpointLineEdit, self.ui.checkpointBrowseButton):
             widget.setVisible(isFile)
-        self.ui.downloadModelButton.setVisible(
-            parameters.model in (ModelChoice.VitB, ModelChoice.VitL, ModelChoice.VitH)
-        )
+        self.ui.downloadModelButton.setVisible(parameters.model.entry.is_downloadable)
 
     def showBank(self, chosen):
         """Select the chosen bank; the folder is looked through only when the choice has changed."""
@@ -102,7 +109,7 @@ class PanelState:
         isSegmentation = node is not None and node.IsA("vtkMRMLSegmentationNode")
         segmentIDs = list(node.GetSegmentation().GetSegmentIDs()) if isSegmentation else []
         combo = self.ui.regionSegmentComboBox
-        combo.setVisible(len(segmentIDs) > 1)
+        combo.setVisible(KNOWS_REGIONS and len(segmentIDs) > 1)
         wasBlocked = combo.blockSignals(True)
         combo.clear()
         combo.addItem(_("All segments"), "")
@@ -121,7 +128,7 @@ class PanelState:
         self._shownBank = chosen
         wasBlocked = combo.blockSignals(True)
         combo.clear()
-        combo.addItem(_("None (the patient's own other side)"), "")
+        combo.addItem(_("None (only what I point at)"), "")
         for path in paths:
             combo.addItem(path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".bank"), path)
         combo.currentIndex = paths.index(chosen) + 1 if chosen else 0
@@ -132,10 +139,8 @@ class PanelState:
         """Show what was found, or that there is nothing yet."""
         hasResults = results is not None and results.isComplete
         self.ui.summaryLabel.text = runs.summaryOf(results.record) if hasResults else _("No results yet.")
+        self.showPointing(hasResults)
         for widget in (
-            self.ui.addInsideButton,
-            self.ui.addOutsideButton,
-            self.ui.boxButton,
             self.ui.resetSliceButton,
             self.ui.previousButton,
             self.ui.nextButton,
@@ -144,9 +149,14 @@ class PanelState:
             self.ui.opacitySlider,
             self.ui.editButton,
         ):
-            widget.enabled = hasResults
+            widget.enabled = hasResults and (widget is not self.ui.opacitySlider or results.heat is not None)
         self.ui.show3DButton.setSegmentationNode(results.segmentation if hasResults else None)
         self.showCorrections(canUndo)
+
+    def showPointing(self, canPoint):
+        """Show whether there is something that points and boxes can outline."""
+        for widget in (self.ui.addInsideButton, self.ui.addOutsideButton, self.ui.boxButton):
+            widget.enabled = canPoint
 
     def showCorrections(self, canUndo):
         """Show whether there is a correction to take back."""

@@ -3,6 +3,7 @@
 import enum
 from typing import Annotated
 
+from MIASSAMLib.sam.registry import MODELS
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -10,23 +11,23 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from .masks import Region
 
 
-class ModelChoice(enum.Enum):
-    """The encoder and decoder; values are the library's names."""
+class _Model(enum.Enum):
+    @property
+    def entry(self):
+        """This model in the library's table."""
+        return MODELS[self.value]
 
-    Embedded = "embedded"
-    VitB = "vit_b"
-    VitL = "vit_l"
-    VitH = "vit_h"
-    CheckpointFile = "auto"
+    @property
+    def needsFile(self):
+        """Its weights are in a file that the user names."""
+        return not self.entry.is_shipped and not self.entry.is_downloadable
 
     def label(self):
-        return {
-            ModelChoice.Embedded: _("Embedded (small, no download)"),
-            ModelChoice.VitB: _("SAM ViT-B (375 MB)"),
-            ModelChoice.VitL: _("SAM ViT-L (1.3 GB)"),
-            ModelChoice.VitH: _("SAM ViT-H (2.6 GB)"),
-            ModelChoice.CheckpointFile: _("Checkpoint file..."),
-        }[self]
+        return f"{self.entry.words} ({self.entry.about})" if self.entry.is_downloadable else self.entry.words
+
+
+ModelChoice = _Model("ModelChoice", {name.title().replace("_", ""): name for name in MODELS})
+"""The encoder and decoder: every model of the library's table; values are its names."""
 
 
 class DeviceChoice(enum.Enum):
@@ -83,7 +84,7 @@ class MIASSAMParameterNode:
     """
     inputVolume - the volume to segment, as loaded.
     model, checkpointPath, device - what encodes and decodes, and where.
-    bankPath - folder of the memory bank of normal anatomy; "" compares the volume with itself.
+    bankPath - folder of the memory bank of normal anatomy; "" outlines only what the user points at.
     heatOpacity - how much of the heat map is blended over the image.
     mask, prompt - which mask and which prompt; can be changed after a run without encoding again.
     sensitivity - share of normal volumes that may get any mark (calibrated banks).
@@ -93,7 +94,7 @@ class MIASSAMParameterNode:
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
-    model: ModelChoice = ModelChoice.Embedded
+    model: ModelChoice = ModelChoice("embedded")
     checkpointPath: str = ""
     device: DeviceChoice = DeviceChoice.Auto
     bankPath: str = ""
@@ -126,7 +127,7 @@ def setRegionNode(parameters, node):
 def modelOf(parameters):
     """Return the model as the worker is told."""
     wanted = {"name": parameters.model.value, "device": parameters.device.value}
-    if parameters.model is ModelChoice.CheckpointFile:
+    if parameters.model.needsFile:
         wanted["checkpoint"] = parameters.checkpointPath
     return wanted
 

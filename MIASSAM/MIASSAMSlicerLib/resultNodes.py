@@ -49,6 +49,11 @@ def followTransform(node, inputVolume):
     node.SetAndObserveTransformNodeID(inputVolume.GetTransformNodeID())
 
 
+def isOnDemand(record):
+    """Tell whether a record says that nothing was searched for."""
+    return record.get("request", {}).get("bankPath") == ""
+
+
 class Results:
     """The nodes of one input volume and the record of the run that made them."""
 
@@ -87,4 +92,9 @@ class Results:
     @property
     def isComplete(self):
         """Tell whether every node is still there; the user may have deleted one."""
-        return None not in (self.segmentation, self.heat, self.points)
+        return None not in (self.segmentation, self.points) and (self.heat is not None or self.isOnDemand)
+
+    @property
+    def isOnDemand(self):
+        """Tell whether there was no search, and so no heat map: only what the user points at is outlined."""
+        return isOnDemand(self.record)

@@ -10,19 +10,18 @@ from slicer.i18n import tr as _
 from . import anomalySegments, cogPoints, findingsTable, heatMap, hierarchy
 from .errors import ModuleError
 from .masks import Region
-from .resultNodes import REGION_ROLE, Results
+from .resultNodes import REGION_ROLE, Results, isOnDemand
 from .steps import FINAL, runAll
 from .volumes import checkVolume, ijkToWorld, modalityOf, volumeKey, voxels
 
 EDITED_CHOICES = ("refuse", "keep", "replace")
-MASK_INDEXES = ("1", "2", "3")
 
 
 @dataclass(frozen=True)
 class Run:
     """How a volume is segmented.
 
-    bankPath: folder of a memory bank; "" compares the volume with the patient's own other side and tissue.
+    bankPath: folder of a memory bank; with "" nothing is searched, only what the user points at is outlined.
     model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in
     for those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
     regionSegment: the segment that bounds the search, where the results refer to a region.
@@ -98,6 +97,8 @@ def checkRun(volumeNode, run, editedSegments="refuse"):
         )
     checkVolume(volumeNode)
     run.check()
+    if not run.bankPath:
+        raise ModuleError(_("Finding anomalies needs a memory bank. Choose one, or outline by points or a box."))
     results = Results.of(volumeNode)
     if results is not None and editedSegments == "refuse":
         anomalySegments.refuseEdited(results.segmentation, volumeNode)
@@ -131,6 +132,22 @@ def applySteps(target, run, session, answer, editedSegments="refuse"):
     return results
 
 
+def resultsOnDemand(target, run, answer):
+    """Return results without a search, empty until the user points; answer: the worker's to the opened volume."""
+    volumeNode = target.volume
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    try:
+        segmentation = anomalySegments.ensureSegmentation(volumeNode, target.segmentation)
+        results = Results(volumeNode, segmentation, None, cogPoints.ensurePoints(volumeNode))
+        nothing = {"n_slices": 0, "n_lesions": 0, "heat_unit": "", "slices": [], "run": {}, "notes": [], "device": ""}
+        results.record = recordOf(run, {**nothing, "slice_axis": answer["slice_axis"]})
+        findingsTable.writeTable(results)
+        hierarchy.placeBesideInput(volumeNode, [segmentation, results.points, results.table])
+    finally:
+        slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+    return results
+
+
 def recordOf(run, answer):
     """Return what is remembered with the results: enough to decode again after the scene was loaded."""
     kept = ("slice_axis", "n_slices", "n_lesions", "heat_unit", "slices", "run", "notes", "device")
@@ -144,7 +161,10 @@ def runOfRecord(results):
 
 
 def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
-    """Return the worker's arguments to decode one part from its points, or from a box given by two corners."""
+    """Return the worker's arguments to decode one part from its points, or from a box given by two corners.
+
+    The options are those of the run, so that points that have not moved give the outline that the run gave.
+    """
     ijk, labels = cogPoints.promptsOf(results.points, results.inputVolume, sliceIndex, lesion)
     if boxIjk is not None:  # a box says all that is known of the part
         ijk, labels = [], []
@@ -161,29 +181,13 @@ def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
     }
     if boxIjk is not None:
         arguments = {**arguments, "box_ijk": [list(map(float, corner)) for corner in boxIjk]}
-    return {**arguments, "mask": maskOf(results, sliceIndex, lesion)}
-
-
-def maskOf(results, sliceIndex, lesion):
-    """Return which mask a part is decoded with: the user's, else the one this part was given by the run.
-
-    The mask with the highest predicted IoU would not do: that is mostly the whole organ.
-    """
-    record = results.record
-    wanted = record["request"]["options"].get("mask")
-    if wanted in MASK_INDEXES:
-        return wanted
-    found = [
-        (abs(result["index"] - sliceIndex), finding["lesion"] != lesion, finding["mask_index"])
-        for result in record["slices"]
-        for finding in result["findings"]
-        if finding["mask_index"] in MASK_INDEXES
-    ]
-    return min(found)[2] if found else MASK_INDEXES[-1]
+    return arguments
 
 
 def summaryOf(record):
     """Return in a sentence what was found."""
+    if isOnDemand(record):
+        return _("Nothing was searched for; what you point at is outlined.")
     found = [result for result in record["slices"] if result["findings"]]
     if not found:
         return _("No anomaly found in {count} slices.").format(count=len(record["slices"]))

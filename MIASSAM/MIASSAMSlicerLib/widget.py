@@ -196,8 +196,9 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         current = self.corrections.results.inputVolume if self.corrections.results else None
         if parameters.inputVolume is not current:
             self.showResults(Results.of(parameters.inputVolume))
-        if self.corrections.results is not None:
-            sliceViews.setHeatOpacity(parameters.heatOpacity, self.corrections.results.heat)
+        self.state.showPointing(self.results is not None or self.actions.canPoint(parameters))
+        if self.results is not None and self.results.heat is not None:
+            sliceViews.setHeatOpacity(parameters.heatOpacity, self.results.heat)
         self.actions.onOptionsChanged()
 
     def _onBankChosen(self, index):
@@ -222,6 +223,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         shown = self.corrections.results
         self.table.show(shown.record if shown else {})
         self.state.showResults(shown, False)
+        self.state.showPointing(shown is not None or self.actions.canPoint(self._parameterNode))
 
     def _onBusy(self, isBusy):
         self.state.showBusy(isBusy)
@@ -243,10 +245,12 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.state.showStatus(_("The correction was applied."))
 
     def _place(self, isOutside):
-        if self.corrections.results is not None:
+        def start():
             self.box.stop()
             self.corrections.placesOutside = isOutside
-            sliceViews.startPlacing(self.corrections.results.points)
+            sliceViews.startPlacing(self.results.points)
+
+        self.actions.startPointing(start)
 
     def _onAddInsideButton(self):
         self._place(isOutside=False)
@@ -255,8 +259,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._place(isOutside=True)
 
     def _onBoxButton(self):
-        if self.corrections.results is not None:
-            self.box.start(self.corrections.results)
+        self.actions.startPointing(lambda: self.box.start(self.results))
 
     def _onNextButton(self):
         self.table.step(1)

@@ -128,6 +128,13 @@ def panel(host, script, scene, monkeypatch, tmp_path, quietDialogs):
     settle()
 
 
+def chooseModel(panel, name):
+    """Choose a model by the library's name for it."""
+    from MIASSAMSlicerLib.parameters import ModelChoice
+
+    panel.ui.modelComboBox.currentIndex = [choice.value for choice in ModelChoice].index(name)
+
+
 @pytest.fixture
 def ready(panel, bank):
     """The panel with a volume and a bank chosen."""

@@ -82,7 +82,7 @@ def test_wrong_use_is_told_by_the_command_line(script, exits, capfd):
 
 def test_files_and_table_are_the_command_lines(scene, worker, smallBank, tmp_path, exits):
     """A real run in a child process: the schema of X.json and cases.csv is that of ``miassam segment``."""
-    from MIASSAMLib.outputs import write as library
+    from MIASSAMLib.outputs import CASE_FILES
     from MIASSAMSlicerLib import samples
     from MIASSAMSlicerLib.batchRun import runAndExit
 
@@ -96,7 +96,7 @@ def test_files_and_table_are_the_command_lines(scene, worker, smallBank, tmp_pat
     assert rows["case"]["status"] == "done" and rows["broken"]["status"] == "failed" and rows["broken"]["reason"]
     record = json.loads((out / "case.json").read_text(encoding="utf-8"))
     assert {"case", "source", "notice", "lesions", "slices", "timings_s", "notes"} <= set(record)
-    assert all((out / f"case{ending}").is_file() for ending in library.CASE_FILES)
+    assert all((out / f"case{ending}").is_file() for ending in CASE_FILES)
     assert slicer.util.loadSegmentation(str(out / "case.seg.nrrd")) is not None
 
 

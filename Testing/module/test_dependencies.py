@@ -140,6 +140,9 @@ def test_the_question_names_the_real_size(flow, pip, monkeypatch, gpu, least):
     """With an NVIDIA GPU PyTorch brings gigabytes of CUDA libraries; faiss-gpu would bring them a second time."""
     flow.gpu = gpu
     monkeypatch.setattr(sys, "platform", "linux")
+    everything = [str(each) for each in flow.module._fileRequirements()]
+    assert {each.name for each in flow.module._fileRequirements()} == set(flow.module._ABOUT_MB)
+    assert 20 <= flow.module.downloadMB(everything) <= 40
     assert flow.module.downloadMB(["torch", "rich"]) > least
     assert str(flow.module.downloadMB(["torch", "rich"])) in flow.module.question(["torch", "rich"])
     assert not any("gpu" in str(each) for each in flow.module._fileRequirements()), "a GPU is searched by PyTorch"

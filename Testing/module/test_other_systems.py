@@ -63,14 +63,14 @@ def test_the_child_of_scripts_opens_no_console_on_windows(script, monkeypatch, t
 
 def test_a_bank_that_is_replaced_is_let_go_first(tmp_path, monkeypatch):
     """Windows replaces no folder of which a file is memory-mapped."""
-    from MIASSAMLib.worker import samples
+    from MIASSAMLib.worker import banks
     from MIASSAMLib.worker.engine import Engine
 
     engine, held = Engine(tmp_path), []
-    engine._banks, engine._sessions = {"a.bank": object()}, {("volume",): object()}
+    engine._segmenters, engine._readings = {("a.bank",): object()}, {("volume",): object()}
     monkeypatch.setattr(Engine, "_model", lambda self, arguments, call: None)
     monkeypatch.setattr(
-        samples, "build_sample_bank", lambda *_arguments: held.append((engine._banks, engine._sessions)) or {}
+        banks, "build_sample_bank", lambda *_arguments: held.append((engine._segmenters, engine._readings)) or {}
     )
     engine.build_sample_bank({"output": "a.bank"}, None)
     assert held == [({}, {})]

@@ -34,6 +34,13 @@ def userSegmentation(volume, array, name="Mine"):
 # Region
 
 
+@pytest.fixture(autouse=True)
+def libraryThatKnowsRegions(monkeypatch):
+    from MIASSAMSlicerLib import panelState
+
+    monkeypatch.setattr(panelState, "KNOWS_REGIONS", True)
+
+
 @pytest.mark.parametrize("kind", ["segmentation", "label map"])
 def test_only_the_region_is_searched(ready, kind):
     volume = ready.parameters.inputVolume
@@ -105,16 +112,6 @@ def test_segments_go_into_the_chosen_segmentation_beside_its_own(ready):
     assert own.GetSegmentation().GetNumberOfSegments() == 3
     assert np.array_equal(io.readSegment(own, own.GetSegmentation().GetNthSegmentID(0), volume), before)
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")) == 1
-
-
-def test_without_a_bank_the_volume_is_compared_with_itself(ready):
-    combo = ready.ui.bankComboBox
-    assert combo.itemText(0) == "None (the patient's own other side)"
-    combo.currentIndex = 0
-    assert ready.parameters.bankPath == "" and ready.ui.segmentButton.enabled
-    assert "own other side" in ready.ui.bankInfoLabel.text
-    segment(ready)
-    assert ready.results.record["request"]["bankPath"] == ""
 
 
 # Findings

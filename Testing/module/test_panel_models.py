@@ -4,6 +4,7 @@ import pytest
 import slicer
 from slicer_host.events import waitFor
 
+from .conftest import chooseModel
 from .test_panel import segment
 
 
@@ -48,7 +49,7 @@ def test_a_bank_and_a_checkpoint_can_be_browsed_for(ready, monkeypatch):
     monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *_arguments: "/models/medsam.pth")
     ready.ui.bankBrowseButton.click()
     assert ready.parameters.bankPath == "/banks/Knee.bank" and ready.ui.bankComboBox.currentText == "Knee"
-    ready.ui.modelComboBox.currentIndex = 4
+    chooseModel(ready, "auto")
     ready.ui.checkpointBrowseButton.click()
     assert ready.ui.checkpointLineEdit.text == "/models/medsam.pth"
     monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_arguments: "")
@@ -68,7 +69,7 @@ def test_a_bank_says_what_it_is(ready, tmp_path):
 
 
 def test_a_model_that_is_not_here_is_told_with_the_button_that_helps(ready, quietDialogs):
-    ready.ui.modelComboBox.currentIndex = 3
+    chooseModel(ready, "vit_h")
     ready.ui.segmentButton.click()
     waitFor(lambda: quietDialogs)
     assert "vit_h is not on this machine" in quietDialogs[0] and "'Download...'" in quietDialogs[0]
@@ -78,7 +79,7 @@ def test_a_fetched_model_is_told(ready, monkeypatch):
     """From the click on, so that it cannot pass unwired."""
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: True)
     monkeypatch.setenv("FAKE_WORKER_MODEL", "/cache/sam_vit_b.pth")
-    ready.ui.modelComboBox.currentIndex = 1
+    chooseModel(ready, "vit_b")
     ready.ui.downloadModelButton.click()
     waitFor(lambda: not ready.jobs.isBusy)
     assert ready.ui.statusLabel.text == "The model is ready: /cache/sam_vit_b.pth"
@@ -107,7 +108,7 @@ def test_downloaded_models_can_be_deleted(ready, monkeypatch):
 
 def test_a_download_is_asked_about_and_its_failure_is_told(ready, quietDialogs, monkeypatch):
     assert ready.ui.downloadModelButton.isHidden()
-    ready.ui.modelComboBox.currentIndex = 1
+    chooseModel(ready, "vit_b")
     assert not ready.ui.downloadModelButton.isHidden()
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: "ViT-B" in text)
     ready.ui.downloadModelButton.click()
@@ -141,7 +142,7 @@ def test_a_bank_that_cannot_be_read_is_described_as_such(ready, tmp_path):
 
 
 def test_a_checkpoint_file_is_asked_for(ready):
-    ready.ui.modelComboBox.currentIndex = 4
+    chooseModel(ready, "auto")
     assert not ready.ui.checkpointLineEdit.isHidden()
     assert ready.ui.segmentButton.toolTip == "Choose a checkpoint file."
     ready.ui.checkpointLineEdit.text = "/models/medsam.pth"

@@ -69,7 +69,7 @@ def test_a_drag_works_again_and_only_its_slice_is_encoded(reloaded):
     panel.jobs.close()  # the embeddings are gone with the process
     answers = []
     take = panel.corrections._finish
-    panel.corrections._finish = lambda part, old, thin: answers.append(part) or take(part, old, thin)
+    panel.corrections._finish = lambda part, *rest: answers.append((part.sliceIndex, part.lesion)) or take(part, *rest)
     drag(panel, LEFT_3, (20, 30, 3))
     waitUntilDone(panel)
     after = voxelsOf(panel)

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 
 import numpy as np
-from MIASSAMLib.errors import BankError, CheckpointError, InputError
+from MIASSAMLib.errors import BankError, CheckpointError, InputError, UsageError
 from MIASSAMLib.worker.channel import Channel
 from MIASSAMLib.worker.messages import PROTOCOL_VERSION
 from MIASSAMLib.worker.server import serve
@@ -64,7 +64,8 @@ class FakeEngine:
         self.encoded[arguments["key"]] = set()
         self.regions[arguments["key"]] = call.load(arguments["region"]) if "region" in arguments else None
         notes = [] if np.isfinite(voxels).all() else ["voxels that were not finite were read as 0"]
-        return {"notes": notes, **({} if IS_OLD else {"region": "region" in arguments})}
+        answer = {"notes": notes, "modality": "mri", "slice_axis": 2}
+        return {**answer, **({} if IS_OLD else {"region": "region" in arguments})}
 
     def close_volume(self, arguments, call):
         self.volumes.pop(arguments["key"], None)
@@ -86,6 +87,8 @@ class FakeEngine:
         return self.build_bank({**arguments, "volumes": []}, call)
 
     def segment(self, arguments, call):
+        if not arguments["bank"]:
+            raise UsageError("without a bank nothing can be searched for")
         if "damaged" in arguments["bank"]:
             raise BankError(f"{arguments['bank']} is damaged; rebuild it")
         if arguments["model"]["name"] == "vit_h":

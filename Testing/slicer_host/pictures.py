@@ -22,7 +22,7 @@ PANEL_PX = 500
 GAP_PX = 3
 PATIENCE_S = 900
 SAMPLE_PICTURES = {
-    "brain": ("module", "views", "corrected", "region", "nobank"),
+    "brain": ("module", "views", "corrected"),
     "liver": ("liver",),
     "retina": ("retina",),
 }
@@ -40,10 +40,10 @@ def main(folder, wanted=PICTURES):
         os.environ["MIASSAM_DATA_FOLDER"] = data
         for index, (name, pictures) in enumerate(SAMPLE_PICTURES.items()):
             if set(pictures) & set(wanted):
-                drawSample(host, script, index, name, folder, wanted)
+                drawSample(host, script, index, name, folder)
 
 
-def drawSample(host, script, index, name, folder, wanted):
+def drawSample(host, script, index, name, folder):
     """Load and segment a sample from clicks, and write its pictures."""
     import slicer
 
@@ -67,47 +67,11 @@ def drawSample(host, script, index, name, folder, wanted):
         save(folder / "module.png", beside(drawPanel(panel), drawViews(views)))
         dragFirstPoint(panel)
         save(folder / "corrected.png", beside(drawPanel(panel), drawViews(views)))
-        for picture, draw in (("region", drawRegion), ("nobank", drawNoBank)):
-            if picture in wanted:
-                draw(panel, views, folder)
     else:
         save(folder / f"{name}.png", beside(drawPanel(panel), drawViews(views)))
     host.closeWidget("MIASSAM")
     slicer.mrmlScene.Clear(0)
     closeViews(host.application)
-
-
-def drawRegion(panel, views, folder):
-    """Segment again with a region, the right half of the patient, and show that only it was searched."""
-    import slicer
-
-    volume = panel.parameters.inputVolume
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Right half")
-    voxels = np.zeros_like(slicer.util.arrayFromVolume(volume), np.uint8)
-    voxels[:, :, : voxels.shape[2] // 2] = 1
-    slicer.util.updateVolumeFromArray(node, voxels)
-    node.CopyOrientation(volume)
-    panel.ui.regionSelector.setCurrentNode(node)
-    segmentAgain(panel)
-    save(folder / "region.png", beside(drawPanel(panel), drawViews(views)))
-    panel.ui.regionSelector.setCurrentNode(None)
-
-
-def drawNoBank(panel, views, folder):
-    """Segment again without a bank."""
-    panel.ui.bankComboBox.currentIndex = 0
-    segmentAgain(panel)
-    save(folder / "nobank.png", beside(drawPanel(panel), drawViews(views)))
-
-
-def segmentAgain(panel):
-    """Click the button and wait; a segment that was corrected is replaced."""
-    import slicer
-
-    slicer.util.confirmYesNoDisplay = lambda *_arguments, **_options: True
-    panel.ui.segmentButton.click()
-    waitFor(lambda: not panel.jobs.isBusy, PATIENCE_S, "the results")
-    chooseFirstRow(panel)
 
 
 def chooseFirstRow(panel):

@@ -17,7 +17,7 @@ from ..errors import InputError, UsageError
 from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
 from ..method.embeddings import EmbeddingCache
 from ..protocols import SamModel
-from ..volume import Volume
+from ..volume import SlicePlane, Volume
 from ..volume_io import guess_modality
 from . import answers, banks
 from .server import Call
@@ -53,7 +53,8 @@ class Engine:
         place, name = np.array(arguments["ijk_to_ras"], float), str(arguments.get("name", "volume"))
         volume = Volume(voxels, place, name, str(arguments.get("modality") or ""), notes=notes)
         self._volumes[key] = volume if volume.modality else replace(volume, modality=guess_modality(volume))
-        return {"notes": list(notes), "modality": self._volumes[key].modality}
+        axis = SlicePlane.of(volume, "auto").slice_axis
+        return {"notes": list(notes), "modality": self._volumes[key].modality, "slice_axis": axis}
 
     def close_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Forget a volume and its embeddings."""

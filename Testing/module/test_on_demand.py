@@ -1,0 +1,96 @@
+"""Without a memory bank: nothing is searched for, and what the user points at is outlined."""
+
+import numpy as np
+import pytest
+import slicer
+from slicer_host.events import settle, waitFor
+
+from .conftest import spots
+from .test_corrections import drag, place, waitUntilDone
+from .test_logic import segmentVoxels
+from .test_panel import segment
+from .test_panel_features import drawBox, rowsOf
+
+
+@pytest.fixture
+def bankless(ready):
+    """The panel with a volume, and no bank."""
+    ready.ui.bankComboBox.currentIndex = 0
+    return ready
+
+
+def start(panel, button):
+    button.click()
+    waitFor(lambda: panel.results is not None and not panel.jobs.isBusy, what="the empty results")
+
+
+def test_without_a_bank_nothing_can_be_searched_and_that_is_said(bankless):
+    ui = bankless.ui
+    assert ui.bankComboBox.itemText(0) == "None (only what I point at)" and bankless.parameters.bankPath == ""
+    assert not ui.segmentButton.enabled and not ui.severalButton.enabled
+    assert "needs a memory bank" in ui.segmentButton.toolTip and ui.statusLabel.text == ui.segmentButton.toolTip
+    assert "what you point at" in ui.bankInfoLabel.text
+    for button in (ui.addInsideButton, ui.addOutsideButton, ui.boxButton):
+        assert button.enabled
+
+
+def test_a_script_that_gives_no_bank_is_told(logic, volume):
+    from MIASSAMSlicerLib.errors import ModuleError
+
+    with pytest.raises(ModuleError, match="needs a memory bank"):
+        logic.segmentVolume(volume, "")
+
+
+def test_a_point_is_outlined_and_can_be_dragged_and_undone(bankless):
+    start(bankless, bankless.ui.addInsideButton)
+    assert bankless.results.heat is None and not bankless.ui.opacitySlider.enabled
+    selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    assert selection.GetActivePlaceNodeID() == bankless.results.points.GetID()
+    place(bankless, (12, 20, 3))
+    part = segmentVoxels(bankless.results, 1)
+    assert part[3, 18:23, 10:15].all() and part.sum() == 25
+    assert len(rowsOf(bankless.results.table)) == 1
+    drag(bankless, 0, (20, 30, 3))
+    waitUntilDone(bankless)
+    moved = segmentVoxels(bankless.results, 1)
+    assert moved[3, 28:33, 18:23].all() and moved.sum() == 25
+    bankless.ui.undoButton.click()
+    assert np.array_equal(segmentVoxels(bankless.results, 1), part)
+
+
+def test_a_box_is_outlined(bankless, views):
+    views.resetSliceViews()
+    start(bankless, bankless.ui.boxButton)
+    drawBox(bankless, views, (34, 23, 3), (44, 32, 3))
+    waitUntilDone(bankless)
+    wanted = np.zeros(spots().shape, bool)
+    wanted[3, 25:30, 36:42] = True
+    assert np.array_equal(segmentVoxels(bankless.results, 1) > 0, wanted)
+
+
+def test_the_options_of_the_panel_reach_what_is_outlined_next(bankless, monkeypatch):
+    start(bankless, bankless.ui.addInsideButton)
+    bankless.ui.maskComboBox.currentIndex = 1
+    asked, worker = [], bankless.jobs.worker
+    ask = worker.ask
+    monkeypatch.setattr(worker, "ask", lambda verb, *rest, **named: asked.append(rest[0]) or ask(verb, *rest, **named))
+    place(bankless, (12, 20, 3))
+    assert asked[0]["bank"] == "" and asked[0]["options"]["mask"] == "1"
+
+
+def test_it_comes_back_with_the_scene_and_a_search_can_follow(bankless, bank, tmp_path, monkeypatch):
+    start(bankless, bankless.ui.addInsideButton)
+    place(bankless, (12, 20, 3))
+    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    waitFor(lambda: bankless.results is not None, what="the reloaded results")
+    settle()
+    drag(bankless, 0, (20, 30, 3))
+    waitUntilDone(bankless)
+    assert segmentVoxels(bankless.results, 1)[3, 28:33, 18:23].all()
+    bankless.parameters.bankPath = str(bank)
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda *_arguments, **_options: True)
+    segment(bankless)
+    waitFor(lambda: bankless.results.heat is not None, what="the results of the search")
+    assert np.array_equal(segmentVoxels(bankless.results, 1) > 0, (spots() > 150) & (np.arange(50) < 25))
