@@ -59,7 +59,7 @@ def downloadMB(missing):
     """Return how much an install downloads, in MB; sizes are those of 2026."""
     hasNvidia = shutil.which("nvidia-smi") is not None and sys.platform != "darwin"
     system = "nvidia" if hasNvidia else "darwin" if sys.platform == "darwin" else "other"
-    others = sum(_ABOUT_MB[Requirement(each).name] for each in missing if each != "torch")
+    others = sum(_ABOUT_MB.get(Requirement(each).name, 1) for each in missing if each != "torch")
     return _TORCH_MB[system] * ("torch" in missing) + math.ceil(others)
 
 

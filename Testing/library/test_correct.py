@@ -16,7 +16,7 @@ OBLIQUE = vary(default_grid("brain"), "oblique")
 
 @pytest.fixture(scope="module")
 def phantom():
-    return make_phantom("brain", 102, 3, OBLIQUE)
+    return make_phantom("brain", 101, 1, OBLIQUE)
 
 
 def through_patient_space(reading, index: int, xy) -> np.ndarray:

@@ -185,3 +185,10 @@ def smallBank(worker, tmp_path_factory):
 def realLogic(script, scene, worker):
     """The logic on the real worker; the process stays warm between the tests."""
     return script.MIASSAMLogic(worker)
+
+
+@pytest.fixture
+def sampleVolume(realLogic, worker):
+    from MIASSAMSlicerLib import samples
+
+    return samples.loadSample(worker, samples.SAMPLES[0])

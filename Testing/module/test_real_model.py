@@ -27,13 +27,6 @@ def labelsOf(results):
     return labels
 
 
-@pytest.fixture
-def sampleVolume(realLogic, worker):
-    from MIASSAMSlicerLib import samples
-
-    return samples.loadSample(worker, samples.SAMPLES[0])
-
-
 def test_masks_are_those_of_the_command_line_voxel_for_voxel(realLogic, sampleVolume, smallBank, tmp_path):
     results = realLogic.segmentVolume(sampleVolume, smallBank, slices=SLICES)
     labels = labelsOf(results)
