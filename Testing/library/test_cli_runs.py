@@ -160,7 +160,7 @@ def test_doctor_says_what_is_missing(monkeypatch, capsys):
 
 @pytest.mark.xfail(
     strict=False,
-    reason="the signal races with the end of a short run, and a stopped process can leave its temporary file",
+    reason="races with the end of the run; may leave a temporary file",
 )
 @pytest.mark.parametrize(("stop", "jobs"), [(signal.SIGINT, "1"), (signal.SIGTERM, "1"), (signal.SIGTERM, "2")])
 def test_a_stopped_run_leaves_table_and_report_of_what_is_done(ward, tmp_path, stop, jobs):

@@ -148,7 +148,7 @@ def test_rows_are_stored_once_however_many_groups_are_left_out(tmp_path, fake, b
 
 @pytest.mark.xfail(
     strict=False,
-    reason="with four groups the heat map differs from a built bank's in a few voxels; the cause is not known",
+    reason="few voxels differ with four groups; cause unknown",
 )
 @pytest.mark.parametrize("name", ["paper", "refined"])
 @pytest.mark.parametrize("n_groups", [2, 4])
