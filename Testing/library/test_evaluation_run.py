@@ -146,10 +146,6 @@ def test_rows_are_stored_once_however_many_groups_are_left_out(tmp_path, fake, b
     assert not list((tmp_path / "out").rglob("*.bank")), "what was only needed to compare is deleted"
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="few voxels differ with four groups; cause unknown",
-)
 @pytest.mark.parametrize("name", ["paper", "refined"])
 @pytest.mark.parametrize("n_groups", [2, 4])
 def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_groups):
@@ -170,8 +166,9 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
         squared = comparison.distances(fold.scored[0], fold)
         measured = MeasuredReading(place.model, config, found, view, squared)
         segmenter = Segmenter(place.model, own, config)
-        off = np.abs(segmenter.segment(measured).heat_kji - segmenter.segment(view.prepared.volume).heat_kji)
-        assert off.max() < 0.03 and off.mean() < 1e-3, "float32 sums in another order, and no more"
+        heat, whole = (segmenter.segment(one).heat_kji for one in (measured, view.prepared.volume))
+        # Maps rest in half precision, and squared distances of .004 come 7e-6 apart when more rows are searched at once.
+        np.testing.assert_allclose(heat, whole, rtol=2**-9, atol=0.02)
 
 
 def test_the_tested_group_is_not_among_its_own_rows(tmp_path, fake):

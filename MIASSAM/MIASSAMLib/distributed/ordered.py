@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +21,7 @@ Result = TypeVar("Result")
 
 _AHEAD_PER_WORKER = 2
 _RETRIES = 2
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def map_in_order(client: Any, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -66,10 +69,10 @@ def map_on_processes(
     """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=_obey_the_starter)
     try:
         with _threads_each(n_processes):
-            results = pool.map(task, items)
+            results = pool.map(functools.partial(_tidied, task), items)
         yield results
     except BaseException as error:
         for process in set(multiprocessing.active_children()) - before:
@@ -84,9 +87,18 @@ def map_on_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl+C to the process that started this one."""
+def _obey_the_starter() -> None:
+    """Leave Ctrl+C to the process that started this one; when that ends it, tidy up first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+
+
+def _tidied(task: Callable[[Item], Result], item: Item) -> Result:
+    """Do a task; when the process is told to end, the task's unfinished files are removed before it does."""
+    try:
+        return task(item)
+    except SystemExit:
+        os._exit(_TERMINATED)  # the pool would only hand it the next item
 
 
 @contextlib.contextmanager
