@@ -167,7 +167,7 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
         measured = MeasuredReading(place.model, config, found, view, squared)
         segmenter = Segmenter(place.model, own, config)
         heat, whole = (segmenter.segment(one).heat_kji for one in (measured, view.prepared.volume))
-        # Maps rest in half precision, and squared distances of .004 come 7e-6 apart when more rows are searched at once.
+        # Maps rest in half precision, and squared distances of .004 come 7e-6 apart in larger searches.
         np.testing.assert_allclose(heat, whole, rtol=2**-9, atol=0.02)
 
 
