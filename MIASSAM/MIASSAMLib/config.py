@@ -218,6 +218,8 @@ class RefinedConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.rim_px < 1:
+            raise UsageError(f"rim_px is {self.rim_px}; a mask is compared with a rim of 1 px or more")
         if len(self.fusion_weights) != len(self.features):
             raise UsageError(
                 f"{len(self.fusion_weights)} fusion weights came for the {len(self.features)} feature kinds "

@@ -49,6 +49,7 @@ def test_a_config_with_changes_survives_its_file():
         ("paper:axis_sigma_mm=5", "changes no field that the preset paper uses"),
         ("refined:distance=squared_l2", "changes no field that the preset refined uses"),
         ("refined:dense_prompt=on", "changes no field that the preset refined uses"),
+        ("refined:rim_px=0", "rim of 1 px or more"),
         ("refined:stride=1", "grid of 64 x 64 patches"),
         ("refined:features=intensity", "2 fusion weights came for the 1 feature kinds"),
         ("refined:features=embedding+colour", "'colour'. are unknown"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 from MIASSAMLib.config import preset
+from MIASSAMLib.method import PreparedVolume, Preprocessing, normal_slices
 from MIASSAMLib.method.features import extract_features, foreground_patches
 from MIASSAMLib.method.patches import intensity_statistics, patch_places
+from MIASSAMLib.volume import Volume
 
 REFINED = preset("refined")
 
@@ -57,3 +60,13 @@ def test_only_patches_that_touch_the_body_count():
     wanted = foreground_patches(disk(radius=30), REFINED).reshape(32, 32)
     assert wanted[16, 16] and not wanted[2, 2]
     assert not foreground_patches(np.zeros((256, 256), bool), REFINED).any()
+
+
+@pytest.mark.parametrize(("margin", "wanted"), [(0, [0, 1, 3, 4]), (1, [0, 4]), (2, [])])
+def test_bug_a_lesion_margin_of_no_slices_left_out_the_whole_volume(margin, wanted):
+    voxels = np.zeros((5, 40, 40), np.float32)
+    voxels[:, 8:32, 8:32] = 100 + np.arange(24, dtype=np.float32)
+    lesion = np.zeros(voxels.shape, np.uint8)
+    lesion[2, 10, 10] = 1
+    prepared = PreparedVolume.of(Volume(voxels, np.diag([1.0, 1.0, 5.0, 1.0]), modality="mri"), Preprocessing())
+    assert normal_slices(prepared, lesion, margin) == wanted

@@ -113,14 +113,15 @@ def test_a_bank_leaves_out_the_slices_that_a_mask_marks(realLogic, sampleVolume,
     assert answer["n_slices"] == 10 - 5, "the marked slice and two on either side"
 
 
-def test_a_bank_of_the_paper_ranks_slices_by_their_score_in_its_own_unit(realLogic, sampleVolume, tmp_path):
+def test_a_bank_of_the_paper_ranks_findings_by_their_own_score_in_its_unit(realLogic, sampleVolume, tmp_path):
     voxels, place = voxelsAndPlace(sampleVolume)
     normal, patient = addVolume(voxels[2:5], place, "Normal"), addVolume(voxels[10:13], place, "Patient")
     realLogic.buildMemoryBank([normal], tmp_path / "Paper.bank", modality="mri", preset="paper")
     results = realLogic.segmentVolume(patient, tmp_path / "Paper.bank")
     scores = [finding["score"] for each in results.record["slices"] for finding in each["findings"]]
     assert len(scores) == 3 and min(scores) > 0 and len(set(scores)) == 3
-    assert scores == pytest.approx([each["image_score"] for each in results.record["slices"]])
+    highest = [each["image_score"] for each in results.record["slices"]]
+    assert all(score <= most for score, most in zip(scores, highest)), "a mask holds no more than its slice"
     assert results.heat.GetAttribute("MIASSAM.Unit") == "L2 distance to normal"
     assert not results.points.GetNthControlPointLabel(0).endswith("SD")
 

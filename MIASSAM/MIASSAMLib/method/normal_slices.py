@@ -27,5 +27,5 @@ def normal_slices(prepared: PreparedVolume, lesion_kji: AnyArray | None, margin:
     wanted = plane.view(prepared.foreground_kji).any((1, 2))
     if lesion_kji is not None:
         diseased = plane.view(np.asarray(lesion_kji) != 0).any((1, 2))
-        wanted &= ~ndimage.binary_dilation(diseased, iterations=margin)
+        wanted &= ~(ndimage.binary_dilation(diseased, iterations=margin) if margin else diseased)
     return [int(index) for index in np.flatnonzero(wanted)]
