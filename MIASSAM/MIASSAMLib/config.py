@@ -33,7 +33,8 @@ PATCH_GRID = 32
 
 ROW_FIELDS = (
     "features", "window_px", "stride", "padding", "pooled_cells", "lesion_margin", "detour_px", "foreground_only",
-    "place_weight", "intensity_means_px", "intensity_spreads_px",
+    "place_weight", "intensity_means_px", "intensity_spreads_px", "window_medians", "air_hu",
+    "otsu_share", "constant_share", "near_share", "few_share", "speck_share",
 )  # fmt: skip
 """Fields that decide which rows a bank holds."""
 
@@ -55,6 +56,14 @@ class Config:
         prompt, mask: defaults of the point rule and the mask index.
         detour_px: the published code shrinks each image to this side before SAM's 1024; 0 = no detour.
         seed: seed of every random choice of a build.
+
+    Intensity window and foreground of a volume:
+        window_medians: the foreground's window is white at this many times its median above black.
+        air_hu: CT voxels up to this are air.
+        constant_share: a background is constant when the minimum fills more than this share of the volume
+        near_share, few_share: and less than few_share of the rest lies within near_share of the range above it.
+        otsu_share: elsewhere tissue begins at this share of Otsu's level, so that dark tissue stays.
+        speck_share: parts smaller than this share of the largest are noise.
     """
 
     preset: str
@@ -72,6 +81,13 @@ class Config:
     mask: MaskChoice = "3"
     detour_px: int = 0
     seed: int = 0
+    window_medians: float = 3.0
+    air_hu: float = -500.0
+    constant_share: float = 0.05
+    near_share: float = 0.1
+    few_share: float = 0.2
+    otsu_share: float = 0.5
+    speck_share: float = 0.001
 
     is_calibrated: ClassVar[bool] = False
     """Whether maps are z-maps of held-out normals, so that only what is unusual is segmented."""
@@ -152,7 +168,7 @@ class RefinedConfig(Config):
         intensity_means_px, intensity_spreads_px: sigmas of the intensity statistics, px of the 256 map.
         fusion_weights: weight of each kind's z score in the map.
         per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
-            volumes better (auto).
+            volumes better (auto), which takes at least per_position_volumes of them.
         contrast: "flair" makes the map one of brightness, for contrasts on which lesions are bright.
         brightness_sigma_px: smoothing of that map, px of the 256 map.
         held_out_slices: how many slices of a build are held out.
@@ -179,6 +195,7 @@ class RefinedConfig(Config):
         near_px: how far beside the cluster a mask still lies near it, px of the 256 map.
         rim_px: width of the rim a mask is compared with, px of the 256 map.
         shape_px: a cluster this wide is much wider than the map's blur, so that agreement counts in full.
+        reach_px: a user's point this near to a cluster means the cluster, px of the 256 map.
         least_inside: a mask of which less lies on or near the cluster is not believed; then the cluster is outlined.
     """
 
@@ -190,6 +207,7 @@ class RefinedConfig(Config):
     intensity_spreads_px: tuple[float, ...] = (2.0, 4.0)
     fusion_weights: tuple[float, ...] = (0.5, 1.0)
     per_position: PerPosition = "auto"
+    per_position_volumes: int = 3
     contrast: Contrast = ""
     brightness_sigma_px: float = 1.0
     held_out_slices: int = 160
@@ -212,6 +230,7 @@ class RefinedConfig(Config):
     near_px: int = 6
     rim_px: int = 4
     shape_px: float = 64.0
+    reach_px: float = 2.0
     least_inside: float = 0.4
 
     is_calibrated: ClassVar[bool] = True
@@ -234,6 +253,9 @@ PRESETS: dict[str, Config] = {
     ),
     "refined": RefinedConfig(preset="refined"),
 }
+
+DEFAULT = PRESETS["refined"]
+"""What is used where no preset was chosen."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "distance": get_args(Distance),

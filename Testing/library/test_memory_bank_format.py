@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from library.bank_helpers import brute_force, build_bank, make_draft, make_rows, make_slices
 from MIASSAMLib.bank import BankWriter, MemoryBank, verify_bank
+from MIASSAMLib.config import PRESETS
 from MIASSAMLib.errors import BankError, BankMismatchError
 
 
@@ -122,6 +124,17 @@ def test_another_patch_setting_is_refused_and_both_are_named(tmp_path):
     with pytest.raises(BankMismatchError, match="stride is 2 in the bank and 4 in the config"):
         bank.check_fits(config, "embedded", "abcdef0123456789")
     bank.check_fits({**make_draft().config, "gamma": 2, "features": ("embedding",)}, "embedded", "abcdef0123456789")
+
+
+def test_every_number_that_decides_a_row_is_compared_and_what_a_preset_lacks_is_not(tmp_path):
+    draft = make_draft(config=PRESETS["refined"].to_dict())
+    bank = replace(build_bank(tmp_path / "a.bank").manifest, draft=draft)
+    refined, paper = PRESETS["refined"].to_dict(), PRESETS["paper"].to_dict()
+    for key in ("intensity_means_px", "window_medians", "speck_share"):
+        with pytest.raises(BankMismatchError, match=key):
+            bank.check_fits({**refined, key: 7.0}, "embedded", "abcdef0123456789")
+    assert "place_weight" not in paper
+    bank.check_fits(paper, "embedded", "abcdef0123456789")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from MIASSAMLib.config import preset
@@ -52,6 +54,8 @@ def test_off_and_on_are_obeyed_and_two_volumes_decide_nothing():
     assert choose_grid(consistent, OFF) == POOLED
     assert choose_grid([normal_slices(4, by_place=False)], ON) != POOLED
     assert choose_grid([normal_slices(2, by_place=True)], REFINED) == POOLED
+    assert choose_grid([normal_slices(2, by_place=True)], replace(REFINED, per_position_volumes=2)) != POOLED
+    assert choose_grid(consistent, replace(ON, per_position="auto", per_position_volumes=9)) == POOLED
 
 
 def test_a_distance_is_judged_by_its_own_place():

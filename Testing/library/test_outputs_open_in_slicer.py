@@ -8,8 +8,6 @@ from library.mrml_reading import read_markups_node, read_segmentation_node, read
 from MIASSAMLib.volume import Volume
 from MIASSAMLib.volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation, write_volume
 
-pytest.importorskip("slicer", reason="slicer-core is not installed (requirements-test.txt)")
-
 
 def _rotation(degrees: float) -> np.ndarray:
     angle = np.radians(degrees)

@@ -52,7 +52,6 @@ def test_record_covers_the_slices_asked_for_and_points_into_them(output):
 
 
 def test_outputs_lie_on_the_patient_in_slicer(output):
-    pytest.importorskip("slicer", reason="slicer-core is not installed (requirements-test.txt)")
     image = read_volume_node(DATA / "brain1_image.nrrd")
     heat = read_volume_node(output / "brain1_image_anomaly.nii.gz")
     np.testing.assert_allclose(heat.ijk_to_ras, image.ijk_to_ras, atol=1e-3)

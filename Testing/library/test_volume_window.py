@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from MIASSAMLib.config import DEFAULT
 from MIASSAMLib.errors import UsageError
 from MIASSAMLib.volume import Volume, foreground_mask, measure_window
 
@@ -83,3 +86,34 @@ def test_the_foreground_does_not_depend_on_the_storage_order():
     expected = foreground_mask(volume)
     turned = Volume(np.ascontiguousarray(volume.voxels_kji.transpose(2, 0, 1)), np.eye(4), modality="mri")
     np.testing.assert_array_equal(foreground_mask(turned), expected.transpose(2, 0, 1))
+
+
+def _stripped_with_a_dark_side() -> Volume:
+    volume = head()
+    ramp = np.linspace(0, 100, 64)[None, None, :]
+    return replace(volume, voxels_kji=np.where(volume.voxels_kji > 0, ramp, 0).astype(np.float32))
+
+
+def _with_specks() -> Volume:
+    volume = head(noise=0.03)
+    volume.voxels_kji[:2, :8, :8] = 100
+    return volume
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "volume"),
+    [
+        ("window_medians", 2.0, head()),
+        ("air_hu", 20.0, replace(head(), modality="ct")),
+        ("constant_share", 0.95, _stripped_with_a_dark_side()),
+        ("near_share", 0.5, _stripped_with_a_dark_side()),
+        ("few_share", 0.0, _stripped_with_a_dark_side()),
+        ("otsu_share", 1.6, head(noise=0.03)),
+        ("speck_share", 0.02, _with_specks()),
+    ],
+)
+def test_each_number_of_window_and_foreground_counts(name, value, volume):
+    changed = replace(DEFAULT, **{name: value})
+    same_window = measure_window(volume, "foreground") == measure_window(volume, "foreground", changed)
+    same_tissue = np.array_equal(foreground_mask(volume), foreground_mask(volume, changed))
+    assert not (same_window and same_tissue)

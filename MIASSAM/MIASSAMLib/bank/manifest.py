@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from ..config import ROW_FIELDS
 from ..errors import BankError, BankMismatchError
 from ..files import reason, sha256_of_file
 
@@ -24,8 +25,8 @@ FileName = Annotated[str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")]
 Word = Annotated[str, re.compile(r"[A-Za-z0-9_-]{1,64}")]
 Stored = Annotated[str, re.compile("none|half|compressed")]
 Sha256 = Annotated[str, re.compile(r"[0-9a-f]{64}")]
-ROW_KEYS = ("features", "place_weight", "window_px", "stride", "padding", "pooled_cells", "detour_px")
-"""Config keys that decide a bank's rows: a query made with other values cannot be compared."""
+ROW_KEYS = tuple(key for key in ROW_FIELDS if key not in ("lesion_margin", "foreground_only"))
+"""Config keys that decide what a row is: a query made with other values cannot be compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,9 @@ class Manifest:
 
     def _difference(self, key: str, config: Mapping[str, Any]) -> str:
         wanted, got = self.draft.config.get(key), config.get(key)
-        if key == "features" and wanted and got and set(got) <= set(wanted):
+        if wanted is None or got is None:
+            return ""  # a field that one of the presets does not use decides no row that both have
+        if key == "features" and set(got) <= set(wanted):
             return ""
         wanted, got = (list(v) if isinstance(v, (list, tuple)) else v for v in (wanted, got))
         return "" if wanted == got else f"{key} is {wanted} in the bank and {got} in the config"

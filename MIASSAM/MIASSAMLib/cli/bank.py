@@ -85,11 +85,11 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 def run_build(arguments: argparse.Namespace) -> int:
     """Build a bank."""
+    from ..api import open_model
     from ..bank import check_free
     from ..bank.coreset import Choice, n_kept
     from ..config import changed, preset
     from ..method import BuildOptions, PreparedVolume, Preprocessing, build_bank
-    from ..sam import load_model
 
     check_free(arguments.output, arguments.overwrite or arguments.append)
     modality = "" if arguments.modality == "auto" else arguments.modality
@@ -98,7 +98,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)
     first = PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
     modality = first.volume.modality
-    model = load_model(arguments.model, arguments.checkpoint, arguments.device)
+    model = open_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
     options = dataclasses.replace(options, coreset=Choice(arguments.coreset_ratio, arguments.coreset))

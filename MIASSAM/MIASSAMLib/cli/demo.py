@@ -55,12 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make phantoms, build banks, segment, measure and say where everything is."""
+    from ..api import open_model
     from ..files import check_output_dir, write_text
     from ..outputs import RunWriter, case_row
-    from ..sam import load_model
 
     output = check_output_dir(arguments.output)
-    model = load_model("embedded", device=arguments.device)
+    model = open_model("embedded", device=arguments.device)
     kinds = arguments.kind or ["brain", "liver", "retina"]
     rows: list[dict[str, Any]] = []
     words = {"demo": "procedural phantoms with known truth", "model": model.name}

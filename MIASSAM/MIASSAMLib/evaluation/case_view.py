@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
+from ..config import Config
 from ..method import PreparedVolume, Preprocessing
 from .cases import EvaluationCase, LabeledVolume
 from .counting import LesionCounter, ScoreHistogram, score_bins
@@ -60,9 +61,11 @@ class CaseView:
     region: BoolArray | None = None
 
     @classmethod
-    def of(cls, case: EvaluationCase, labeled: LabeledVolume, preprocessing: Preprocessing) -> CaseView:
+    def of(
+        cls, case: EvaluationCase, labeled: LabeledVolume, preprocessing: Preprocessing, config: Config
+    ) -> CaseView:
         """Cut a case as the bank's volumes are cut."""
-        prepared = PreparedVolume.of(labeled.volume, preprocessing)
+        prepared = PreparedVolume.of(labeled.volume, preprocessing, config)
         region = None if labeled.region_kji is None else prepared.plane.view(labeled.region_kji)
         inside = True if region is None else region
         truth = prepared.plane.view(labeled.truth_kji) & inside

@@ -199,7 +199,7 @@ class Comparison:
     def _note_normals(self, case: EvaluationCase) -> None:
         """Keep what calibration needs of a case's normal slices; a case without one has no bank."""
         labeled = case.load()
-        view = CaseView.of(case, labeled, self._preprocessing)
+        view = CaseView.of(case, labeled, self._preprocessing, self._config)
         prepared, config = view.prepared, self._config
         lesion = labeled.truth_kji if labeled.truth_kji.any() else None
         normal = normal_slices(prepared, lesion, config.lesion_margin)[:: self._place.options.bank_step]
@@ -236,7 +236,7 @@ class Comparison:
 
     def _measure(self, case: EvaluationCase, banks: Mapping[str, MemoryBank]) -> None:
         """Compare a case's counted slices with some units' banks and keep the squared distances."""
-        view = CaseView.of(case, case.load(), self._preprocessing)
+        view = CaseView.of(case, case.load(), self._preprocessing, self._config)
         config, indexes = self._config, [int(index) for index in view.slices]
         found = {name: np.zeros((len(config.features), len(indexes), PATCH_GRID**2), np.float32) for name in banks}
         for row, encoded in enumerate(encode_slices(self._place.model, view.prepared, indexes, config)):

@@ -35,11 +35,11 @@ def run_evaluation(options: EvaluateOptions, progress: Progress = no_progress) -
         CheckpointError: the model cannot be loaded.
         Cancelled: raised by the progress callback; what was finished is kept.
     """
-    from ..sam import load_model
+    from ..api import open_model
 
     data_sets = options.data_sets()
     check_output_dir(options.output)
-    model = load_model(options.model, options.checkpoint, options.device)
+    model = open_model(options.model, options.checkpoint, options.device)
     with EmbeddingCache(int(options.cache_gb * _GB), options.output) as cache:
         place = Workplace(options, EncodeOnceModel(model, cache), progress)
         scored = {data.name: score_data_set(place, data) for data in data_sets}

@@ -117,7 +117,7 @@ def _score_parts(place: Workplace, parts: Sequence[Part], comparison: Comparison
 
 def _score_case(place: Workplace, case: EvaluationCase, parts: Sequence[Part], comparison: Comparison | None) -> None:
     """Score one case for some parts: presets with a comparison, the baselines without."""
-    view = CaseView.of(case, case.load(), place.preprocessing(parts[0].data))
+    view = CaseView.of(case, case.load(), place.preprocessing(parts[0].data), parts[0].config)
     model = DecodeOnceModel(place.model)
     for part in parts:
         if comparison is None:

@@ -94,7 +94,7 @@ class LocalEncoder:
     def encode_source(self, source: BuildSource, stored: frozenset[int]) -> tuple[int, Iterable[EncodedSlice]]:
         """Return how many slices of a source belong in the bank, and an iterator over those not stored."""
         volume, lesion = source.load()
-        prepared = PreparedVolume.of(volume, self.preprocessing)
+        prepared = PreparedVolume.of(volume, self.preprocessing, self.config)
         wanted = normal_slices(prepared, lesion, self.config.lesion_margin)[:: self.every]
         missing = [index for index in wanted if index not in stored]
         return len(wanted), encode_slices(self.model, prepared, missing, self.config, self.batch)

@@ -20,8 +20,9 @@ from ..config import RefinedConfig
 
 POOLED, IN_PLANE, IN_VOLUME = (1, 1), (1, 16), (6, 16)
 """Grids: cells along the slice axis, and along either side of the box round the foreground."""
+
+
 _BOX_MARGIN = 0.1
-_LEAST_VOLUMES = 3
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def choose_grid(by_kind: Sequence[Sequence[NormalDistances]], config: RefinedCon
     if config.per_position == "off":
         return POOLED
     grids = (IN_PLANE, IN_VOLUME) if config.per_position == "on" else (POOLED, IN_PLANE, IN_VOLUME)
-    if len({one.source for one in by_kind[0]}) < _LEAST_VOLUMES:
+    if len({one.source for one in by_kind[0]}) < config.per_position_volumes:
         return grids[0]
     return max(grids, key=lambda grid: sum(_prediction(normal, grid, config) for normal in by_kind))
 

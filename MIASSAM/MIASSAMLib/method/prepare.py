@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..config import FRAME_PX, MAP_PX, Config
+from ..config import DEFAULT, FRAME_PX, MAP_PX, Config
 from ..volume import IntensityWindow, SliceFrame, SlicePlane, Volume, foreground_mask, measure_window
 from ..volume.slice_image import content_boxes, native_to_map, render_raster
 
@@ -48,9 +48,10 @@ class PreparedVolume:
     plane: SlicePlane
     frame: SliceFrame
     window: IntensityWindow
+    config: Config = DEFAULT
 
     @classmethod
-    def of(cls, volume: Volume, preprocessing: Preprocessing) -> PreparedVolume:
+    def of(cls, volume: Volume, preprocessing: Preprocessing, config: Config = DEFAULT) -> PreparedVolume:
         """Prepare a volume.
 
         Raises:
@@ -59,12 +60,13 @@ class PreparedVolume:
         if preprocessing.modality:
             volume = replace(volume, modality=preprocessing.modality)
         plane = SlicePlane.of(volume, preprocessing.axis)
-        return cls(volume, plane, SliceFrame.fit(plane.shape_yx), measure_window(volume, preprocessing.window))
+        window = measure_window(volume, preprocessing.window, config)
+        return cls(volume, plane, SliceFrame.fit(plane.shape_yx), window, config)
 
     @cached_property
     def foreground_kji(self) -> BoolArray:
         """Voxels of the patient, bool (K, J, I)."""
-        return foreground_mask(self.volume)
+        return foreground_mask(self.volume, self.config)
 
     @property
     def map_pixel_mm(self) -> float:

@@ -24,8 +24,6 @@ from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import Finding, SegmentedSlices, SliceResult
 
 MAP_UNIT = "standard deviations above normal"
-_REACH_PX = 2.0
-"""A user's point this near to a cluster, px of the 256 map, means the cluster."""
 
 
 def segment_refined(
@@ -61,7 +59,7 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
         needed = of_run if _config(reading).axis_sigma_mm and index in of_run else alone
         _score(reading, needed, calibration, options, no_progress, Stopwatch())
     values = _map(reading, index)
-    cluster = _cluster_at(values, calibration.level, _to_map(reading, points.shown_xy), options.all_slices)
+    cluster = _cluster_at(reading, values, calibration.level, points, options)
     spot = _Spot(reading, index, values, cluster, calibration.level)
     own = _with_own_prompts(spot, options)
     is_own = own is not None and points.is_just(own.points.shown_xy)
@@ -145,16 +143,18 @@ def _lesions(
     return lesions
 
 
-def _cluster_at(values: FloatArray, level: float, point_xy: DoubleArray, all_slices: bool) -> BoolArray | None:
-    """Return the cluster of a map that a point (x, y), map px, lies in or beside; None where there is none."""
+def _cluster_at(
+    reading: Reading, values: FloatArray, level: float, points: UserPrompts, options: SegmentOptions
+) -> BoolArray | None:
+    """Return the cluster of a map that a user's point lies in or beside; None where there is none."""
     parts, count = ndimage.label(values > level)
-    if all_slices and not count and (values > OUTSIDE).any():
+    if options.all_slices and not count and (values > OUTSIDE).any():
         parts = top_cluster(values, level, OUTSIDE).astype(int)
     if not parts.any():
         return None
     distance, (rows, columns) = ndimage.distance_transform_edt(parts == 0, return_indices=True)
-    x, y = np.clip(np.round(point_xy).astype(int), 0, MAP_PX - 1)
-    if distance[y, x] > _REACH_PX:
+    x, y = np.clip(np.round(_to_map(reading, points.shown_xy)).astype(int), 0, MAP_PX - 1)
+    if distance[y, x] > _config(reading).reach_px:
         return None
     return np.asarray(parts == parts[rows[y, x], columns[y, x]])
 

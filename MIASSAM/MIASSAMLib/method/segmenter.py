@@ -57,7 +57,7 @@ class Segmenter:
                 f"{volume.name} looks like {volume.modality.upper()} but the bank holds {normal.upper()}; "
                 f"choose a bank of its kind, or give --modality {normal} if it was taken wrongly"
             )
-        return PreparedVolume.of(volume, self.preprocessing)
+        return PreparedVolume.of(volume, self.preprocessing, self.config)
 
     def open(self, volume: Volume, cache: EmbeddingCache | None = None) -> Reading:
         """Prepare a volume for work that encodes each slice once.

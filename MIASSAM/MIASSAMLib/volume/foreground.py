@@ -6,43 +6,39 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
+from ..config import DEFAULT, Config
 from .volume import Volume
 
-_AIR_HU = -500.0
-_CONSTANT_SHARE = 0.05
-_NEAR = 0.1
-_FEW = 0.2
 _HISTOGRAM_BINS = 512
-_SPECK_SHARE = 0.001
 
 
-def foreground_mask(volume: Volume) -> BoolArray:
+def foreground_mask(volume: Volume, config: Config = DEFAULT) -> BoolArray:
     """Return bool (K, J, I): voxels of the patient.
 
-    CT: above -500 HU. Skull-stripped or padded data (the minimum fills over 5 % of the volume and
-    few other voxels are close to it): above the minimum. OCT: everything. Otherwise: above half of
-    Otsu's level, so that dark tissue stays and the noise of air goes; holes are filled.
+    CT: above air. Skull-stripped or padded data (a constant background): above the minimum. OCT: everything.
+    Otherwise: above a share of Otsu's level, so that dark tissue stays and the noise of air goes; holes are filled.
     """
     voxels = volume.voxels_kji
     if volume.modality == "ct":
-        return np.asarray(voxels > _AIR_HU)
+        return np.asarray(voxels > config.air_hu)
     lowest = float(voxels.min())
     if voxels.max() == lowest:
         return np.zeros(voxels.shape, bool)
-    if _has_constant_background(voxels, lowest):
+    if _has_constant_background(voxels, lowest, config):
         return np.asarray(voxels > lowest)
     if volume.modality == "oct":
         return np.ones(voxels.shape, bool)
-    return _solid(voxels > otsu_level(voxels) * 0.5 + 0.5 * lowest)
+    level = lowest + config.otsu_share * (otsu_level(voxels) - lowest)
+    return _solid(voxels > level, config.speck_share)
 
 
-def _has_constant_background(voxels: FloatArray, lowest: float) -> bool:
+def _has_constant_background(voxels: FloatArray, lowest: float, config: Config) -> bool:
     """Tell a constant background from noisy air, whose voxels crowd just above the minimum."""
     above = voxels[voxels > lowest]
-    if 1 - above.size / voxels.size <= _CONSTANT_SHARE:
+    if 1 - above.size / voxels.size <= config.constant_share:
         return False
-    near = lowest + _NEAR * (float(np.percentile(above, 99)) - lowest)
-    return float((above < near).mean()) < _FEW
+    near = lowest + config.near_share * (float(np.percentile(above, 99)) - lowest)
+    return float((above < near).mean()) < config.few_share
 
 
 def otsu_level(values: FloatArray) -> float:
@@ -61,12 +57,12 @@ def otsu_level(values: FloatArray) -> float:
     return float(edges[int(np.argmax(between)) + 1])
 
 
-def _solid(mask: BoolArray) -> BoolArray:
+def _solid(mask: BoolArray, speck_share: float) -> BoolArray:
     """Drop specks and fill what is enclosed in any plane, whatever the order of the storage axes."""
     labels, count = ndimage.label(mask)
     if count > 1:
         sizes = np.bincount(labels.ravel())[1:]
-        mask = (np.concatenate([[False], sizes >= _SPECK_SHARE * sizes.max()]))[labels]
+        mask = (np.concatenate([[False], sizes >= speck_share * sizes.max()]))[labels]
     filled = mask.copy()
     for axis in range(3):
         for plane, out in zip(np.moveaxis(mask, axis, 0), np.moveaxis(filled, axis, 0), strict=True):

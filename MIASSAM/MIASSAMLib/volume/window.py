@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray
+from ..config import DEFAULT, Config
 from ..errors import UsageError
 from .foreground import foreground_mask
 from .volume import Volume
@@ -24,9 +25,6 @@ CT_WINDOWS = {
     "ct-bone": (-450.0, 1050.0),
 }
 WINDOW_NAMES = ("auto", "foreground", "as-is", *CT_WINDOWS)
-
-_FOREGROUND_MEDIANS = 3.0
-"""White lies at three times the median of the foreground: bright lesions keep their contrast."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ def window_rule(name: str, modality: str) -> str:
     return {"ct": "ct-abdomen", "oct": "as-is"}.get(modality, "foreground")
 
 
-def measure_window(volume: Volume, rule: Mapping[str, Any] | str = "auto") -> IntensityWindow:
+def measure_window(
+    volume: Volume, rule: Mapping[str, Any] | str = "auto", config: Config = DEFAULT
+) -> IntensityWindow:
     """Measure the one window of a volume.
 
     rule: a name of WINDOW_NAMES, or {"rule": "fixed", "low": LO, "high": HI}.
@@ -84,7 +84,7 @@ def measure_window(volume: Volume, rule: Mapping[str, Any] | str = "auto") -> In
         return IntensityWindow(*CT_WINDOWS[name], name)
     if name == "as-is":
         return _as_is(volume)
-    return _foreground(volume)
+    return _foreground(volume, config)
 
 
 def _fixed(low: float, high: float) -> IntensityWindow:
@@ -101,9 +101,9 @@ def _as_is(volume: Volume) -> IntensityWindow:
     return IntensityWindow(lowest, top, "as-is")
 
 
-def _foreground(volume: Volume) -> IntensityWindow:
-    """Scale by the foreground: black is the background's level, white three medians above it."""
-    mask = foreground_mask(volume)
+def _foreground(volume: Volume, config: Config) -> IntensityWindow:
+    """Scale by the foreground: black is the background's level, white some medians above it: lesions keep contrast."""
+    mask = foreground_mask(volume, config)
     voxels = volume.voxels_kji
     if not mask.any():
         lowest = float(voxels.min())
@@ -111,4 +111,4 @@ def _foreground(volume: Volume) -> IntensityWindow:
     background = float(np.median(voxels[~mask])) if not mask.all() else float(np.percentile(voxels, 0.1))
     black = min(background, float(np.percentile(voxels, 5)))
     median = float(np.median(voxels[mask]))
-    return IntensityWindow(black, black + _FOREGROUND_MEDIANS * max(median - black, 1e-6), "foreground")
+    return IntensityWindow(black, black + config.window_medians * max(median - black, 1e-6), "foreground")
