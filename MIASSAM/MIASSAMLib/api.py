@@ -69,7 +69,8 @@ def open_segmenter(
             f"the bank has no calibration on normal slices, which the preset {config.preset} needs; build it with "
             f"--preset {config.preset}, or segment with --preset {opened.manifest.draft.preset}"
         )
-    return Segmenter(model, opened, config, preprocessing, _bank_words(bank, opened.manifest))
+    known = {source.digest: source.name for source in opened.manifest.sources if source.digest}
+    return Segmenter(model, opened, config, preprocessing, _bank_words(bank, opened.manifest), known)
 
 
 def _config(preset: str | None, own: Any) -> Config:
@@ -88,6 +89,7 @@ def _bank_words(bank: AnyBank, manifest: Manifest) -> dict[str, Any]:
         "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
         "modality": manifest.draft.modality,
         "anatomy": manifest.draft.anatomy,
+        "slice_axis": manifest.draft.slice_axis,
         "n_slices": manifest.n_slices,
         "n_volumes": len(manifest.sources),
     }
@@ -117,10 +119,7 @@ def build_bank(
     """
     options = options or BuildOptions()
     opened = open_model(model or "embedded") if model is None or isinstance(model, str) else model
-    modality = options.preprocessing.modality
-    sources = normal_sources(volumes, masks or [None] * len(volumes), modality)
-    if sources and not options.modality:
-        options = dataclasses.replace(options, modality=modality or sources[0].load()[0].modality)
+    sources = normal_sources(volumes, masks or [None] * len(volumes), options.preprocessing.modality)
     return build_from_sources(Path(path), sources, opened, preset_of(preset), options)
 
 

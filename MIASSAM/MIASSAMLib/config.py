@@ -195,6 +195,7 @@ class RefinedConfig(Config):
         near_px: how far beside the cluster a mask still lies near it, px of the 256 map.
         rim_px: width of the rim a mask is compared with, px of the 256 map.
         shape_px: a cluster this wide is much wider than the map's blur, so that agreement counts in full.
+        least_part: parts of a mask smaller than this share of its largest are specks and left out.
         reach_px: a user's point this near to a cluster means the cluster, px of the 256 map.
         least_inside: a mask of which less lies on or near the cluster is not believed; then the cluster is outlined.
     """
@@ -230,6 +231,7 @@ class RefinedConfig(Config):
     near_px: int = 6
     rim_px: int = 4
     shape_px: float = 64.0
+    least_part: float = 0.1
     reach_px: float = 2.0
     least_inside: float = 0.4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from MIASSAMLib.config import preset
 from MIASSAMLib.method.evidence import Witness, dice, edge_contrast
-from MIASSAMLib.method.outline import keep_touching
+from MIASSAMLib.method.outline import keep_parts
 from MIASSAMLib.method.view import View, Window, closer_windows, encode_windows, whole_view
 from MIASSAMLib.volume import SliceFrame
 from scipy import ndimage
@@ -73,9 +73,17 @@ def test_contrast_is_of_the_edge_and_does_not_care_for_sign():
 
 
 def test_parts_away_from_the_cluster_are_dropped_and_one_part_is_kept():
-    both = disk(60, 60, 8) | disk(160, 160, 8)
-    np.testing.assert_array_equal(keep_touching(both, disk(60, 60, 3)), disk(60, 60, 8))
-    np.testing.assert_array_equal(keep_touching(disk(60, 60, 8), disk(160, 160, 3)), disk(60, 60, 8))
+    both, nowhere = disk(60, 60, 8) | disk(160, 160, 8), np.zeros((0, 2))
+    np.testing.assert_array_equal(keep_parts(both, disk(60, 60, 3), nowhere, 0.1), disk(60, 60, 8))
+    np.testing.assert_array_equal(keep_parts(disk(60, 60, 8), disk(160, 160, 3), nowhere, 0.1), disk(60, 60, 8))
+
+
+def test_specks_beside_the_largest_part_are_dropped_unless_they_were_pointed_at():
+    large, small, speck = disk(60, 60, 8), disk(80, 60, 4), disk(60, 80, 1)
+    mask, anchor = large | small | speck, disk(65, 65, 40)
+    np.testing.assert_array_equal(keep_parts(mask, anchor, np.zeros((0, 2)), 0.1), large | small)
+    np.testing.assert_array_equal(keep_parts(mask, anchor, np.array([[60.0, 80.0]]), 0.1), mask)
+    np.testing.assert_array_equal(keep_parts(mask, anchor, np.zeros((0, 2)), 0.0), mask)
 
 
 def test_a_mask_in_a_window_lies_where_the_window_was_cut():

@@ -96,11 +96,10 @@ def run_build(arguments: argparse.Namespace) -> int:
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
     n_kept(1, arguments.coreset_ratio)
     sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)
-    first = PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
-    modality = first.volume.modality
+    PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
     model = open_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
-    options = BuildOptions(preprocessing, modality, arguments.anatomy, arguments.overwrite, writer=writer)
+    options = BuildOptions(preprocessing, "", arguments.anatomy, arguments.overwrite, writer=writer)
     options = dataclasses.replace(options, coreset=Choice(arguments.coreset_ratio, arguments.coreset))
     with terminal_progress(not arguments.json) as progress:
         config = preset(arguments.preset)

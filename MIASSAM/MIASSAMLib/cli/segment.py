@@ -165,7 +165,7 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
         if task.resume and (known := _earlier_record(segmenter, task, digest)):
             return known
         volume = dataclasses.replace(read_volume(task.path), name=task.name)
-        result = segmenter.segment(volume, task.options, progress)
+        result = segmenter.segment(volume, task.options, progress, digest)
         return write_case(task.output, result, digest, task.show_paths)
     except Cancelled:
         raise

@@ -46,7 +46,7 @@ class BuildOptions:
     """How a bank is built.
 
     Attributes:
-        modality, anatomy: words for the manifest.
+        modality, anatomy: words for the manifest; modality "" = the first volume's.
         overwrite: replace a bank of this name.
         batch: slices encoded at once; 0 chooses.
         coreset: which part of the patches stays, and how it is chosen.
@@ -128,8 +128,9 @@ def build_bank(
         "slice_step": getattr(encoder, "every", 1),
         "coreset": asdict(options.coreset),
     }
+    first = PreparedVolume.of(sources[0].load()[0], options.preprocessing, config)
     kept = {"overwrite": options.overwrite, "progress": progress, "inputs": inputs, **options.writer}
-    with BankWriter(path, _draft(model, config, options), **kept) as writer:
+    with BankWriter(path, _draft(model, config, options, first), **kept) as writer:
         held_out = HeldOutSlices(path.with_name(f"{path.name}.building"), config if options.calibrate else None)
         encoded = encoder.encode(sources, writer.stored_slices)
         for number, (source, (n_wanted, slices)) in enumerate(zip(sources, encoded, strict=True)):
@@ -189,7 +190,7 @@ def _nested(progress: Progress, number: int, total: int) -> Progress:
     return report
 
 
-def _draft(model: SamModel, config: Config, options: BuildOptions) -> ManifestDraft:
+def _draft(model: SamModel, config: Config, options: BuildOptions, first: PreparedVolume) -> ManifestDraft:
     return ManifestDraft(
         preset=config.preset,
         config=config.to_dict(),
@@ -197,8 +198,8 @@ def _draft(model: SamModel, config: Config, options: BuildOptions) -> ManifestDr
         model_name=model.name,
         model_digest=model.digest,
         preprocessing=options.preprocessing.to_dict(),
-        slice_axis=options.preprocessing.axis,
-        modality=options.modality or options.preprocessing.modality,
+        slice_axis=first.plane.orientation,
+        modality=options.modality or first.volume.modality,
         anatomy=options.anatomy,
         seed=config.seed,
         code_version=__version__,

@@ -180,7 +180,10 @@ def _choose(
     frame = target.prepared.frame
     if config.contrast and target.cluster is not None:
         candidates = [*candidates, _map_outline(target)]
-    kept = [replace(one, mask=keep_touching(one.mask, target.anchor)) for one in candidates]
+    kept = [
+        replace(one, mask=keep_parts(one.mask, target.anchor, target.points.inside, config.least_part))
+        for one in candidates
+    ]
     on_map = [np.asarray(native_to_map(one.mask, frame) > 0.5) for one in kept]
     thirds = [number for number, one in enumerate(kept) if one.mask_index == "3"]
     cluster = () if target.cluster is None else (target.cluster,)
@@ -209,15 +212,20 @@ def _obeyed(mask: BoolArray, points: UserPrompts) -> float:
     return float((mask[rows, columns] == (points.labels == 1)).mean())
 
 
-def keep_touching(mask: BoolArray, anchor: BoolArray) -> BoolArray:
-    """Return a mask without the parts that do not touch the anchor: specks and other organs."""
+def keep_parts(mask: BoolArray, anchor: BoolArray, inside_xy: DoubleArray, least_part: float) -> BoolArray:
+    """Return a mask without the parts that do not touch the anchor, and without specks beside its largest part."""
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask
     touching = np.zeros(count + 1, bool)
     touching[np.unique(parts[anchor])] = True
     touching[0] = False
-    return np.asarray(touching[parts])
+    sizes = np.where(touching, np.bincount(parts.ravel()), 0)
+    kept = sizes >= max(1.0, least_part * sizes.max())
+    columns, rows = np.round(inside_xy).astype(int).T
+    kept[parts[rows, columns]] = True  # a part that was pointed at is no speck
+    kept[0] = False
+    return np.asarray(kept[parts])
 
 
 def _ranking(candidates: Sequence[Candidate]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from ..config import Config, PaperConfig, RefinedConfig
 from ..errors import InputError
 from ..protocols import PatchSearcher, Progress, SamModel, no_progress
 from ..volume import Volume
+from .bank_notes import bank_notes, known_volume_note
 from .embeddings import EmbeddingCache
 from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
@@ -29,6 +30,7 @@ class Segmenter:
         config: the preset's numbers.
         preprocessing: how the bank's volumes were cut and scaled.
         bank_words: what the record says about the bank; its "modality" is compared with each volume's.
+        known: SHA-256 -> name of the volumes that the bank was built from.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class Segmenter:
         config: Config,
         preprocessing: Preprocessing | None = None,
         bank_words: Mapping[str, Any] | None = None,
-    ) -> None:
+        known: Mapping[str, str] | None = None,
+    ) -> None:  # six: what `open_segmenter` composes
         self.model = model
         self.bank = bank
         self.config = config
         self.preprocessing = preprocessing or Preprocessing()
         self.bank_words = dict(bank_words or {})
+        self.known = dict(known or {})
 
     def prepare(self, volume: Volume) -> PreparedVolume:
         """Cut and scale a volume as the bank's were.
@@ -70,9 +74,15 @@ class Segmenter:
         return Reading(self.model, self.bank, self.config, self.prepare(volume), cache)
 
     def segment(
-        self, volume: Volume | Reading, options: SegmentOptions | None = None, progress: Progress = no_progress
+        self,
+        volume: Volume | Reading,
+        options: SegmentOptions | None = None,
+        progress: Progress = no_progress,
+        digest: str = "",
     ) -> CaseResult:
         """Segment a volume.
+
+        digest: SHA-256 of the volume as a build takes it, to tell whether the bank holds it; "" = not known.
 
         Raises:
             InputError: the volume is of another modality than the bank.
@@ -85,7 +95,8 @@ class Segmenter:
             indexes = slice_range(reading.prepared.plane.n_slices, options.slices)
         way = segment_refined if self.config.is_calibrated else segment_paper
         found = way(reading, indexes, options, progress, watch)
-        notes = (*reading.prepared.volume.notes, *found.notes)
+        warnings = (*known_volume_note(self.known, digest), *bank_notes(self.bank_words, reading.prepared))
+        notes = (*reading.prepared.volume.notes, *warnings, *found.notes)
         return CaseResult(
             reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji, heat_unit(self.config),
             self.describe(options), watch.seconds, notes,

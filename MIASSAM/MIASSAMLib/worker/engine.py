@@ -65,7 +65,9 @@ class Engine:
     def segment(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Segment an open volume; heat map and labels come back as arrays, or all files go to "output"."""
         segmenter, reading = self._reading(arguments, call)
-        case = segmenter.segment(reading, _options(arguments), call.progress)
+        voxels = reading.prepared.volume.voxels_kji
+        digest = hashlib.sha256(voxels.tobytes()).hexdigest() if segmenter.known else ""
+        case = segmenter.segment(reading, _options(arguments), call.progress, digest)
         answer = {**answers.case_answer(case), "device": reading.model.device, "n_encoded": reading.n_encoded}
         if arguments.get("output"):
             from ..outputs import write_case
