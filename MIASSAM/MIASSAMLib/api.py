@@ -32,7 +32,7 @@ AnyModel: TypeAlias = SamModel | str | None
 AnyVolume: TypeAlias = Path | str | Volume
 AnyMask: TypeAlias = Path | str | AnyArray | None
 
-__all__ = ["build_bank", "normal_sources", "open_model", "open_segmenter"]
+__all__ = ["bounded", "build_bank", "normal_sources", "open_model", "open_segmenter"]
 
 
 def open_segmenter(
@@ -102,7 +102,8 @@ def build_bank(
     model: AnyModel = "embedded",
     preset: str = "refined",
     options: BuildOptions | None = None,
-) -> MemoryBank:  # six parameters: the public face names what a user chooses
+    regions: Sequence[AnyMask] = (),
+) -> MemoryBank:  # seven parameters: the public face names what a user chooses
     """Build a memory bank folder from normal volumes.
 
     Args:
@@ -112,6 +113,7 @@ def build_bank(
         model: name of a model or an open one.
         preset: a preset, with changes as in `refined:zoom=off`.
         options: words, preprocessing, coreset and storage.
+        regions: for each volume a file or an array (K, J, I), nonzero in the organ that is compared; none = all.
 
     Raises:
         BankError: no slice is normal, the folder exists, or it cannot be written.
@@ -119,12 +121,16 @@ def build_bank(
     """
     options = options or BuildOptions()
     opened = open_model(model or "embedded") if model is None or isinstance(model, str) else model
-    sources = normal_sources(volumes, masks or [None] * len(volumes), options.preprocessing.modality)
+    sources = normal_sources(volumes, masks, options.preprocessing.modality, regions=regions)
     return build_from_sources(Path(path), sources, opened, preset_of(preset), options)
 
 
 def normal_sources(
-    volumes: Sequence[AnyVolume], masks: Sequence[AnyMask], modality: str = "", names: Sequence[str] = ()
+    volumes: Sequence[AnyVolume],
+    masks: Sequence[AnyMask] = (),
+    modality: str = "",
+    names: Sequence[str] = (),
+    regions: Sequence[AnyMask] = (),
 ) -> list[BuildSource]:
     """Pair normal volumes with the masks of what is not normal in them; files are read when their turn comes.
 
@@ -133,20 +139,42 @@ def normal_sources(
         names: names in the bank; by default the files' own, made unique.
 
     Raises:
-        UsageError: there are not as many masks as volumes.
+        UsageError: there are not as many masks or regions as volumes.
     """
-    if len(masks) != len(volumes):
-        raise UsageError(f"{len(masks)} masks came for {len(volumes)} volumes; give one for each, in order")
+    nothing: list[AnyMask] = [None] * len(volumes)
+    masks, regions = list(masks) or nothing, list(regions) or nothing
+    for name, given in (("masks", masks), ("regions", regions)):
+        if len(given) != len(volumes):
+            raise UsageError(f"{len(given)} {name} came for {len(volumes)} volumes; give one for each, in order")
     names = names or case_names([Path(each.name if isinstance(each, Volume) else each) for each in volumes])
     load = functools.partial(_load_normal, modality=modality, first=volumes[0] if volumes else None)
     return [
-        BuildSource(name, functools.partial(load, volume, mask), _digest(volume), _mask_digest(mask))
-        for name, volume, mask in zip(names, volumes, masks, strict=True)
+        BuildSource(
+            name,
+            functools.partial(load, volume, mask, region),
+            _digest(volume),
+            _mask_digest(mask) + _mask_digest(region),
+        )
+        for name, volume, mask, region in zip(names, volumes, masks, regions, strict=True)
     ]
 
 
+def bounded(volume: Volume, region: AnyMask) -> Volume:
+    """Return a volume of which only a region is compared and marked.
+
+    region: a file on the volume's grid or an array (K, J, I), nonzero inside; None = all of it.
+
+    Raises:
+        InputError: the region lies on another grid, or is empty.
+    """
+    if region is None:
+        return volume
+    inside = read_label(Path(region), volume) if isinstance(region, (str, Path)) else region
+    return dataclasses.replace(volume, region_kji=np.asarray(inside) != 0)
+
+
 def _load_normal(
-    volume: AnyVolume, mask: AnyMask, modality: str, first: AnyVolume | None
+    volume: AnyVolume, mask: AnyMask, region: AnyMask, modality: str, first: AnyVolume | None
 ) -> tuple[Volume, AnyArray | None]:
     """Read one volume of a bank and its mask; without a told modality it must be the first volume's."""
     read = _read(volume)
@@ -157,6 +185,7 @@ def _load_normal(
             f"{read.name} looks like {read.modality.upper()} but the first volume like {expected.upper()}; "
             "build one bank for each modality, or name the right one with --modality"
         )
+    read = bounded(read, region)
     return read, read_label(Path(mask), read) if isinstance(mask, Path | str) else mask
 
 

@@ -146,6 +146,7 @@ def _case(path: Path, number: int, row: dict[str, str], leave_out: bool) -> Eval
 
 
 def _load(name: str, image: Path, mask: Path | None, region: Path | None) -> LabeledVolume:
+    from ..api import bounded
     from ..volume_io import read_label, read_volume
 
     for path in (image, mask, region):
@@ -153,6 +154,7 @@ def _load(name: str, image: Path, mask: Path | None, region: Path | None) -> Lab
             raise InputError(f"{name}: {path} does not exist; paths in cases.csv are relative to its own folder")
     volume = read_volume(image)
     truth, inside = (None if path is None else np.asarray(read_label(path, volume) != 0) for path in (mask, region))
+    volume = bounded(volume, inside)
     return LabeledVolume(volume, np.zeros(volume.shape_kji, bool) if truth is None else truth, inside)
 
 

@@ -1,4 +1,4 @@
-"""What is said of a bank that probably does not fit a volume, so that a wrong bank is never used in silence."""
+"""What is said beside a result: its bounds, and a bank that probably does not fit, so that none is used in silence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from .prepare import PreparedVolume
 
 
 def bank_notes(bank_words: Mapping[str, Any], prepared: PreparedVolume) -> tuple[str, ...]:
-    """Return warnings about a bank's extent and the way its slices were cut.
+    """Return what bounds the result: the region, a bank's extent and the way its slices were cut.
 
     bank_words: what a record says about its bank.
     """
     notes = []
+    if prepared.is_bounded:
+        notes.append("only the region was compared and marked")
     axis, plane = bank_words.get("slice_axis", ""), prepared.plane
     if axis in ("axial", "coronal", "sagittal") and axis != plane.orientation:
         notes.append(

@@ -13,7 +13,7 @@ from .. import __version__
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..bank import BankWriter, Candidates, ManifestDraft, MemoryBank, Selector
 from ..bank.coreset import Choice, n_kept, select_rows
-from ..config import Config, PaperConfig, RefinedConfig
+from ..config import Config, RefinedConfig
 from ..errors import BankError
 from ..protocols import Progress, SamModel, no_progress
 from ..volume import Volume
@@ -165,7 +165,7 @@ def _add_slices(
 def bank_rows(encoded: EncodedSlice, config: Config) -> tuple[dict[str, AnyArray], BoolArray]:
     """Return the rows of a normal slice that go into a bank, and which patches (1024,) they are."""
     wanted = foreground_patches(encoded.foreground, config)
-    if isinstance(config, PaperConfig) and not config.foreground_only:
+    if not encoded.is_compared_inside(config):
         wanted = np.ones_like(wanted)
     return {kind: rows[wanted] for kind, rows in encoded.features.items()}, wanted
 

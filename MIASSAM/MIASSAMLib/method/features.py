@@ -32,6 +32,7 @@ class EncodedSlice:
             preset asks for it.
         depth: where the slice lies between the first and last with foreground, 0 to 1.
         pixel_mm: side of a native pixel (of the square of its area), 0 where it does not matter.
+        is_bounded: whether only the foreground is compared, whatever the preset says.
     """
 
     index: int
@@ -41,6 +42,11 @@ class EncodedSlice:
     brightness: FloatArray | None = None
     depth: float = 0.5
     pixel_mm: float = 0.0
+    is_bounded: bool = False
+
+    def is_compared_inside(self, config: Config) -> bool:
+        """Tell whether only patches of the foreground count."""
+        return self.is_bounded or not isinstance(config, PaperConfig) or config.foreground_only
 
 
 def default_batch(model: SamModel) -> int:
@@ -76,6 +82,7 @@ def encode_slices(
                 _brightness(rasters[row], foregrounds[row], config),
                 prepared.depth(index),
                 prepared.plane.pixel_mm,
+                prepared.is_bounded,
             )
             for row, index in enumerate(chunk)
         ]
@@ -136,7 +143,7 @@ def foreground_patches(foreground: BoolArray, config: Config) -> BoolArray:
 def search_slice(encoded: EncodedSlice, bank: PatchSearcher, kind: str, config: Config) -> FloatArray:
     """Return squared distances (N,) of a slice's patches; 0 where the preset leaves out what is no foreground."""
     rows = encoded.features[kind]
-    if isinstance(config, PaperConfig) and not config.foreground_only:
+    if not encoded.is_compared_inside(config):
         return bank.search(kind, rows)
     wanted = foreground_patches(encoded.foreground, config)
     distances = np.zeros(len(rows), np.float32)

@@ -21,7 +21,7 @@ from ..protocols import Prompts, SamModel
 from ..volume.slice_image import frame_to_native, native_to_map, render_raster
 from .evidence import Evidence, Witness
 from .prepare import PreparedVolume
-from .prompts import UserPrompts, quiet_points
+from .prompts import UserPrompts, bounded, quiet_points
 from .results import Finding
 from .view import View, Window, closer_windows, encode_windows, whole_view
 
@@ -180,10 +180,7 @@ def _choose(
     frame = target.prepared.frame
     if config.contrast and target.cluster is not None:
         candidates = [*candidates, _map_outline(target)]
-    kept = [
-        replace(one, mask=keep_parts(one.mask, target.anchor, target.points.inside, config.least_part))
-        for one in candidates
-    ]
+    kept = [replace(one, mask=_kept(one.mask, target, config)) for one in candidates]
     on_map = [np.asarray(native_to_map(one.mask, frame) > 0.5) for one in kept]
     thirds = [number for number, one in enumerate(kept) if one.mask_index == "3"]
     cluster = () if target.cluster is None else (target.cluster,)
@@ -210,6 +207,13 @@ def _obeyed(mask: BoolArray, points: UserPrompts) -> float:
         return 1.0
     columns, rows = np.round(points.xy).astype(int).T
     return float((mask[rows, columns] == (points.labels == 1)).mean())
+
+
+def _kept(mask: BoolArray, target: Target, config: RefinedConfig) -> BoolArray:
+    """Return what of a mask lies in the region and is no speck."""
+    inside = target.points.inside
+    mask = bounded(mask, target.prepared.region(target.index), inside, target.kind)
+    return keep_parts(mask, target.anchor, inside, config.least_part)
 
 
 def keep_parts(mask: BoolArray, anchor: BoolArray, inside_xy: DoubleArray, least_part: float) -> BoolArray:
@@ -242,7 +246,8 @@ def _map_outline(target: Target) -> Candidate:
     """Return the cluster itself as the mask, in place of a candidate that disagrees with the map."""
     assert target.cluster is not None
     above = np.where(target.cluster, target.values - target.level, -1.0).astype(np.float32)
-    return Candidate(np.asarray(frame_to_native(above, target.prepared.frame) > 0), 0.0, "map", "map")
+    mask = np.asarray(frame_to_native(above, target.prepared.frame) > 0) & target.prepared.region(target.index)
+    return Candidate(mask, 0.0, "map", "map")
 
 
 def _finding(best: Candidate, same_prompt: Sequence[Candidate], why: tuple[str, ...], target: Target) -> Finding:

@@ -14,7 +14,7 @@ from ..volume.slice_image import frame_to_native, map_to_frame_xy, native_to_map
 from .anomaly_map import anomaly_map, normalize_map, patch_scores
 from .features import EncodedSlice, search_slice
 from .prepare import PreparedVolume
-from .prompts import UserPrompts, boxes_above, center_of_gravity, dense_prompt_logits, maximum_point
+from .prompts import UserPrompts, bounded, boxes_above, center_of_gravity, dense_prompt_logits, maximum_point
 from .reading import Reading, SegmentOptions, Stopwatch
 from .results import Finding, SegmentedSlices, SliceResult
 
@@ -60,8 +60,10 @@ def map_slice(encoded: EncodedSlice, reading: Reading) -> SliceMap:
     scores = patch_scores(search_slice(encoded, reading.bank, config.features[0], config), config.distance)
     values, foreground = anomaly_map(scores, config), encoded.foreground
     inside = values
-    if config.foreground_only and foreground.any():
+    if encoded.is_compared_inside(config) and foreground.any():
         inside = np.where(foreground, values, values[foreground].min())
+    if encoded.is_bounded:
+        values = np.where(foreground, values, 0)
     return SliceMap(values, normalize_map(inside), float(scores.max(initial=0.0)))
 
 
@@ -172,6 +174,7 @@ def decode_finding(
     """
     decoded = reading.model.decode(encoded.embedding, placed.prompts)
     masks, ious = native_masks(decoded, reading.prepared), decoded.predicted_iou.mean(0)
+    masks = bounded(masks, reading.prepared.region(encoded.index), placed.shown_xy, placed.kind)
     mask = mask or reading.config.mask
     chosen = int(np.argmax(ious)) if mask == "auto" else int(mask) - 1
     areas = [float(one.sum()) * reading.prepared.plane.pixel_mm2 for one in masks]

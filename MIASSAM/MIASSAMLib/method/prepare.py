@@ -65,8 +65,19 @@ class PreparedVolume:
 
     @cached_property
     def foreground_kji(self) -> BoolArray:
-        """Voxels of the patient, bool (K, J, I)."""
-        return foreground_mask(self.volume, self.config)
+        """Voxels of the patient, and of the region where there is one, bool (K, J, I)."""
+        foreground, region = foreground_mask(self.volume, self.config), self.volume.region_kji
+        return foreground if region is None else foreground & region
+
+    @property
+    def is_bounded(self) -> bool:
+        """Tell whether only a region is compared and marked."""
+        return self.volume.region_kji is not None
+
+    def region(self, index: int) -> BoolArray:
+        """Return where a slice may be marked, bool (H, W)."""
+        region = self.volume.region_kji
+        return np.ones(self.plane.shape_yx, bool) if region is None else self.plane.take(region, index)
 
     @property
     def map_pixel_mm(self) -> float:

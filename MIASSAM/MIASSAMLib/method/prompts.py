@@ -157,3 +157,9 @@ def cluster_box(values: FloatArray, cluster: BoolArray, level: float, share: flo
     core = cluster & (values >= level + share * (peak - level))
     ys, xs = np.nonzero(core if core.any() else cluster)
     return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], float) * (FRAME_PX / MAP_PX)
+
+
+def bounded(mask: BoolArray, region: BoolArray, inside_xy: DoubleArray, kind: str) -> BoolArray:
+    """Return what of masks (..., H, W) lies in the region, unless the user points outside it."""
+    columns, rows = np.round(np.asarray(inside_xy).reshape(-1, 2)).astype(int).T
+    return mask if kind == "user" and not region[rows, columns].all() else mask & region

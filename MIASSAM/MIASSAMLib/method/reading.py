@@ -175,7 +175,10 @@ class Reading:
         brightness = None
         if isinstance(self.config, RefinedConfig):
             brightness = smoothed_brightness(raster[0], foreground, self.config)
-        return EncodedSlice(index, embedding, features, foreground, brightness, self.prepared.depth(index))
+        return EncodedSlice(
+            index, embedding, features, foreground, brightness, self.prepared.depth(index),
+            is_bounded=self.prepared.is_bounded,
+        )  # fmt: skip
 
 
 class _FeaturesOnDemand(Mapping[str, FloatArray]):

@@ -14,6 +14,7 @@ from ..arrays import AnyArray, BoolArray, DoubleArray
 
 if TYPE_CHECKING:
     from ..method import CaseResult
+    from ..volume import Volume
 
 _EDGES = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
 """From a pixel's center to the middles of its edges, where the outline of a mask runs."""
@@ -64,9 +65,13 @@ def _lesion(result: CaseResult, number: int, box: tuple[slice, ...]) -> dict[str
         "score_unit": result.heat_unit,
         "centroid_ras_mm": centroid.tolist() if volume.has_spacing else None,
         "side": side_of(result, float(centroid[0])),
-        "region_share": None,
+        "region_share": len(ijk) / region if (region := _region_voxels(volume)) else None,
         "slices": slices,
     }
+
+
+def _region_voxels(volume: Volume) -> int:
+    return 0 if volume.region_kji is None else int(np.count_nonzero(volume.region_kji))
 
 
 def main_part(voxels: BoolArray) -> tuple[BoolArray, int]:

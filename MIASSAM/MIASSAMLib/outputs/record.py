@@ -19,6 +19,7 @@ from .measure import measure_lesions
 
 if TYPE_CHECKING:
     from ..method import CaseResult, Finding, SliceResult
+    from ..volume import Volume
 
 RESEARCH_USE = "Research use only; not a medical device."
 Row = dict[str, Any]
@@ -51,6 +52,7 @@ def case_record(result: CaseResult, source_sha256: str = "") -> dict[str, Any]:
             "slice_axis": prepared.plane.axis_letter,
             "orientation": prepared.plane.orientation,
             "window": prepared.window.to_dict(),
+            "region": _region(volume),
         },
         "heat_map_unit": result.heat_unit,
         "is_normal": result.is_normal,
@@ -62,6 +64,14 @@ def case_record(result: CaseResult, source_sha256: str = "") -> dict[str, Any]:
     }
     plain: dict[str, Any] = as_plain(record)
     return plain
+
+
+def _region(volume: Volume) -> dict[str, Any] | None:
+    """Return the size of the part that was compared and marked, None = all."""
+    if volume.region_kji is None:
+        return None
+    count = int(np.count_nonzero(volume.region_kji))
+    return {"n_voxels": count, "volume_ml": _digits(count * volume.voxel_ml) if volume.has_spacing else None}
 
 
 def failed_record(case: str, source: str, reason: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import AnyArray, DoubleArray, FloatArray
+from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
 from ..errors import InputError
 
 
@@ -21,6 +21,7 @@ class Volume:
         modality: "mri", "ct", "oct" or "" when unknown.
         source: where it came from, for reports.
         notes: what was changed on reading, in words.
+        region_kji: the part that is compared and marked, bool (K, J, I); None = all.
         has_spacing: whether the size of a voxel is known; False for pictures, whose pixels only count as 1 x 1 mm.
     """
 
@@ -31,6 +32,7 @@ class Volume:
     source: str = ""
     notes: tuple[str, ...] = ()
     has_spacing: bool = True
+    region_kji: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if self.voxels_kji.ndim != 3 or 0 in self.voxels_kji.shape:
@@ -40,6 +42,19 @@ class Volume:
         if self.ijk_to_ras.shape != (4, 4) or abs(np.linalg.det(self.ijk_to_ras[:3, :3])) < 1e-12:
             raise InputError(
                 f"{self.name}: the direction or spacing is degenerate; expected an invertible 4x4 ijk_to_ras"
+            )
+        if self.region_kji is not None:
+            self._check_region(self.region_kji)
+
+    def _check_region(self, region_kji: BoolArray) -> None:
+        if region_kji.shape != self.voxels_kji.shape:
+            raise InputError(
+                f"{self.name}: the region has shape {region_kji.shape} and the voxels {self.voxels_kji.shape}; "
+                "give a region drawn on this volume"
+            )
+        if not region_kji.any():
+            raise InputError(
+                f"{self.name}: the region is empty: nothing would be compared; mark the organ in it, or leave it out"
             )
 
     @property

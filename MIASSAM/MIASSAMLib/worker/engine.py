@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..api import open_model, open_segmenter
+from ..api import bounded, open_model, open_segmenter
 from ..bank import MemoryBank
 from ..errors import InputError, UsageError
 from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
@@ -42,7 +42,7 @@ class Engine:
         return {"name": model.name, "digest": model.digest, "device": model.device}
 
     def open_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
-        """Take a volume: array (K, J, I), ijk_to_ras, name, modality, under a key."""
+        """Take a volume: array (K, J, I), ijk_to_ras, name, modality, region (K, J, I), under a key."""
         key = str(arguments["key"])
         voxels = np.asarray(call.load(arguments["array"]), np.float32)
         notes = ()  # type: tuple[str, ...]
@@ -52,9 +52,12 @@ class Engine:
         self._forget_readings(of=key)
         place, name = np.array(arguments["ijk_to_ras"], float), str(arguments.get("name", "volume"))
         volume = Volume(voxels, place, name, str(arguments.get("modality") or ""), notes=notes)
+        if arguments.get("region"):
+            volume = bounded(volume, call.load(arguments["region"]))
         self._volumes[key] = volume if volume.modality else replace(volume, modality=guess_modality(volume))
         axis = SlicePlane.of(volume, "auto").slice_axis
-        return {"notes": list(notes), "modality": self._volumes[key].modality, "slice_axis": axis}
+        known = {"modality": self._volumes[key].modality, "slice_axis": axis, "region": bool(arguments.get("region"))}
+        return {"notes": list(notes), **known}
 
     def close_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Forget a volume and its embeddings."""
