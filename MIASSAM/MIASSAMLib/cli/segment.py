@@ -17,8 +17,9 @@ from .arguments import add_log_argument, add_model_arguments, add_preset_argumen
 from .progress import say, staged, terminal_progress, traceback_words
 
 if TYPE_CHECKING:
-    from ..method import Segmenter, SegmentOptions
+    from ..method import CaseResult, Segmenter, SegmentOptions
     from ..protocols import Progress
+    from ..volume import Volume
 
 Record = dict[str, Any]
 
@@ -27,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam segment`."""
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
-    add("--bank", required=True, type=Path, metavar="NAME.bank")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--bank", type=Path, metavar="NAME.bank", help="find what differs from this bank")
+    words = "no bank: outline what the points of a Slicer markups file mark (docs/files.md)"
+    what.add_argument("--points", type=Path, metavar="FILE.mrk.json", help=words)
     add("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is extended")
     add_preset_argument(parser, default=None)
     add_model_arguments(parser, default=None)
@@ -59,7 +63,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
     from ..files import check_output_dir
-    from ..outputs import CASE_FILES, RunWriter
+    from ..outputs import CASE_FILES, RunWriter, run_without_paths
     from ..volume_io import case_names, find_inputs
 
     check_output_dir(arguments.output)
@@ -76,11 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
         "" if arguments.modality == "auto" else arguments.modality,
     )
     segmenter = open_choice(choice)
-    kept = CaseTask(choice, paths[0], names[0], arguments.output, options, arguments.resume, not arguments.no_paths)
+    run_words = segmenter.describe(options)
+    shows = not arguments.no_paths
+    kept = CaseTask(choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.resume, shows)
     cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
     failures = []
     with (
-        RunWriter(arguments.output, segmenter.describe(options)) as writer,
+        RunWriter(arguments.output, run_words if shows else run_without_paths(run_words)) as writer,
         terminal_progress(not arguments.json) as progress,
     ):
         for record in _segment_cases(segmenter, cases, arguments, progress):
@@ -95,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 class SegmenterChoice:
     """Which segmenter to open, as a worker on another machine gets it; see `api.open_segmenter`."""
 
-    bank: Path
+    bank: Path | None
     model: str | None
     checkpoint: Path | None
     preset: str | None
@@ -111,7 +117,7 @@ def open_choice(choice: SegmenterChoice) -> Segmenter:
 
     model: Any = choice.model
     if choice.checkpoint:
-        name = choice.model or read_manifest(choice.bank).draft.model_name
+        name = choice.model or (read_manifest(choice.bank).draft.model_name if choice.bank else "embedded")
         model = open_model(name, choice.checkpoint, choice.device)
     return open_segmenter(choice.bank, model, choice.preset, choice.device, choice.modality)
 
@@ -125,6 +131,7 @@ class CaseTask:
     name: str
     output: Path
     options: SegmentOptions
+    points: Path | None = None
     resume: bool = False
     show_paths: bool = True
 
@@ -162,10 +169,13 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
 
     try:
         digest = source_digest(task.path)
-        if task.resume and (known := _earlier_record(segmenter, task, digest)):
+        if task.resume and not task.points and (known := _earlier_record(segmenter, task, digest)):
             return known
         volume = dataclasses.replace(read_volume(task.path), name=task.name)
-        result = segmenter.segment(volume, task.options, progress)
+        if task.points:
+            result = _outline_points(segmenter, volume, task)
+        else:
+            result = segmenter.segment(volume, task.options, progress)
         return write_case(task.output, result, digest, task.show_paths)
     except Cancelled:
         raise
@@ -180,6 +190,16 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
         reason, kind = traceback_words(error, task.output), type(error).__name__
     failed = failed_record(task.name, str(task.path), reason)
     return {**(failed if task.show_paths else without_paths(failed)), "kind": kind}
+
+
+def _outline_points(segmenter: Segmenter, volume: Volume, task: CaseTask) -> CaseResult:
+    """Outline what a markups file marks on a volume."""
+    from .marks import marks_of_file
+
+    assert task.points is not None
+    reading = segmenter.open(volume)
+    result = segmenter.outline(reading, marks_of_file(task.points, reading.prepared), task.options)
+    return dataclasses.replace(result, notes=(*result.notes, f"outlined from the points of {task.points.name}"))
 
 
 def _earlier_record(segmenter: Segmenter, task: CaseTask, digest: str) -> Record | None:

@@ -2,9 +2,10 @@
 
 from .formats import case_name, case_names
 from .labels import read_label
+from .markups import read_markups
 from .raw import guess_modality
 from .reading import find_inputs, read_volume, source_digest
-from .segmentation import write_segmentation
+from .segmentation import segment_names, write_segmentation
 from .writing import MarkupPoint, write_heat_map, write_markups, write_volume
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "find_inputs",
     "guess_modality",
     "read_label",
+    "read_markups",
     "read_volume",
+    "segment_names",
     "source_digest",
     "write_heat_map",
     "write_markups",

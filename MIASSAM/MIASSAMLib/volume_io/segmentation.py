@@ -12,7 +12,9 @@ import numpy as np
 from ..arrays import AnyArray
 from ..files import atomic_path
 from ..volume import Volume
+from .itk import damaged
 from .raw import flip_lps_ras
+from .reading import check_readable
 
 Color = tuple[float, float, float]
 Code = tuple[str, str, str]
@@ -77,6 +79,21 @@ def write_segmentation(
     header["voxels"] = labels.transpose(2, 1, 0)
     _write(Path(path), header)
     return Path(path)
+
+
+def segment_names(path: Path | str) -> list[str]:
+    """Return the names of a segmentation file's segments, in order.
+
+    Raises:
+        InputError: the file is missing or no segmentation.
+    """
+    import slicerio
+
+    check_readable(Path(path))
+    try:
+        return [str(one["name"]) for one in slicerio.read_segmentation(str(path), skip_voxels=True)["segments"]]
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise damaged(Path(path).name, error) from error
 
 
 def _checked(labels_kji: AnyArray, volume: Volume, names: Sequence[str]) -> AnyArray:
