@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = "flair: lesions are bright; the map shows how bright tissue is beside normal tissue (refined)"
     add("--contrast", default="none", choices=("none", "flair"), help=words)
     add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
+    add("--dicom-seg", action="store_true", help="write X.seg.dcm as well, for DICOM inputs; needs miassam[dicom]")
     _add_run_arguments(parser)
 
 
@@ -63,14 +64,16 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
     from ..files import check_output_dir
-    from ..outputs import CASE_FILES, RunWriter, run_without_paths
-    from ..volume_io import case_names, find_inputs
+    from ..outputs import CASE_FILES, MORE_FILES, RunWriter, run_without_paths
+    from ..volume_io import case_names, check_dicom_seg, find_inputs
 
     check_output_dir(arguments.output)
     options = segment_options(arguments)
     paths = find_inputs(arguments.inputs)
     names = case_names(paths, with_folders=not arguments.no_paths)
-    check_output_dir(arguments.output, [name + end for name in names for end in CASE_FILES], paths)
+    check_output_dir(arguments.output, [name + end for name in names for end in (*CASE_FILES, *MORE_FILES)], paths)
+    if arguments.dicom_seg:
+        check_dicom_seg(paths)
     choice = SegmenterChoice(
         arguments.bank,
         arguments.model,
@@ -82,7 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
     segmenter = open_choice(choice)
     run_words = segmenter.describe(options)
     shows = not arguments.no_paths
-    kept = CaseTask(choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.resume, shows)
+    kept = CaseTask(
+        choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.dicom_seg,
+        arguments.resume, shows,
+    )  # fmt: skip
     cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
     failures = []
     with (
@@ -132,6 +138,7 @@ class CaseTask:
     output: Path
     options: SegmentOptions
     points: Path | None = None
+    dicom_seg: bool = False
     resume: bool = False
     show_paths: bool = True
 
@@ -176,7 +183,7 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
             result = _outline_points(segmenter, volume, task)
         else:
             result = segmenter.segment(volume, task.options, progress)
-        return write_case(task.output, result, digest, task.show_paths)
+        return write_case(task.output, result, digest, task.show_paths, task.dicom_seg)
     except Cancelled:
         raise
     except MiassamError as error:
@@ -204,10 +211,10 @@ def _outline_points(segmenter: Segmenter, volume: Volume, task: CaseTask) -> Cas
 
 def _earlier_record(segmenter: Segmenter, task: CaseTask, digest: str) -> Record | None:
     """Return the record that an earlier run left of the same input and settings, all its files being there."""
-    from ..outputs import CASE_FILES, run_digest
+    from ..outputs import CASE_FILES, MORE_FILES, run_digest
 
     base = f"{task.output / task.name}"
-    if not all(Path(base + end).is_file() for end in CASE_FILES):
+    if not all(Path(base + end).is_file() for end in (*CASE_FILES, *(MORE_FILES if task.dicom_seg else ()))):
         return None
     try:
         record = json.loads(Path(f"{base}.json").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """All files of a case and of a run, from a case result: for programs and for people."""
 
 from .corrected import base_of, read_record, reopen_case, replace_part, write_correction
-from .html_report import CASE_FILES, render_page
+from .html_report import CASE_FILES, MORE_FILES, render_page
 from .record import (
     case_record,
     case_row,
@@ -18,6 +18,7 @@ from .write import RunWriter, write_case, write_record
 
 __all__ = [
     "CASE_FILES",
+    "MORE_FILES",
     "RunWriter",
     "base_of",
     "case_record",

@@ -14,7 +14,7 @@ from ..arrays import AnyArray
 from ..errors import InputError
 from ..files import reason
 from ..volume_io import read_label, read_volume, segment_names
-from .html_report import CASE_FILES
+from .html_report import CASE_FILES, MORE_FILES
 from .record import case_record, lesion_names
 from .write import write_outlines
 
@@ -27,7 +27,7 @@ _TAKEN_NEW = ("lesions", "volume_ml", "is_normal")
 def base_of(path: Path | str) -> Path:
     """Return folder and name of a case, given any of its files or this itself."""
     text = str(path)
-    for end in sorted(CASE_FILES, key=len, reverse=True):
+    for end in sorted((*CASE_FILES, *MORE_FILES), key=len, reverse=True):
         if text.endswith(end):
             return Path(text[: -len(end)])
     return Path(text)
@@ -146,5 +146,5 @@ def write_correction(base: Path, record: Mapping[str, Any], result: CaseResult, 
     }
     again = {**record, **{key: fresh[key] for key in _TAKEN_NEW}, "slices": slices}
     again["corrections"] = [*record.get("corrections", ()), said]
-    write_outlines(base, result, again)
+    write_outlines(base, result, again, Path(f"{base}.seg.dcm").exists())
     return again

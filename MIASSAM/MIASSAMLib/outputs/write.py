@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..files import check_output_dir, write_text
-from ..volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation
+from ..volume_io import MarkupPoint, write_dicom_seg, write_heat_map, write_markups, write_segmentation
 from .html_report import write_html_report
 from .record import case_record, case_row, lesion_names, lesion_rows, point_label, slice_rows, without_paths
 from .sheet import draw_case_sheet
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def write_case(
-    output: Path | str, result: CaseResult, source_sha256: str = "", show_paths: bool = True
+    output: Path | str,
+    result: CaseResult,
+    source_sha256: str = "",
+    show_paths: bool = True,
+    dicom_seg: bool = False,
 ) -> dict[str, Any]:
     """Write X.seg.nrrd, X_anomaly.nii.gz (where there is a map), X_cog.mrk.json, X.png and, last, X.json.
 
@@ -29,6 +33,7 @@ def write_case(
     output: a folder, made if need be.
 
     show_paths: False names the input without its folder.
+    dicom_seg: write X.seg.dcm as well; the volume must come from a DICOM series.
 
     Raises:
         UsageError: a file cannot be written.
@@ -39,11 +44,11 @@ def write_case(
         write_heat_map(f"{base}_anomaly.nii.gz", result.heat_kji, volume)
     record = case_record(result, source_sha256)
     record = record if show_paths else without_paths(record)
-    write_outlines(base, result, record)
+    write_outlines(base, result, record, dicom_seg)
     return record
 
 
-def write_outlines(base: Path, result: CaseResult, record: Mapping[str, Any]) -> None:
+def write_outlines(base: Path, result: CaseResult, record: Mapping[str, Any], dicom_seg: bool) -> None:
     """Write all files of a case but its heat map.
 
     base: folder and name, to which the ends are added.
@@ -52,6 +57,10 @@ def write_outlines(base: Path, result: CaseResult, record: Mapping[str, Any]) ->
         UsageError: a file cannot be written.
     """
     write_segmentation(f"{base}.seg.nrrd", result.labels_kji, result.prepared.volume, lesion_names(result.n_lesions))
+    if dicom_seg:
+        is_by_hand = any(one.prompt == "user" for item in result.slices for one in item.findings)
+        names = lesion_names(result.n_lesions)
+        write_dicom_seg(f"{base}.seg.dcm", result.labels_kji, result.prepared.volume, names, is_by_hand)
     write_markups(f"{base}_cog.mrk.json", cog_points(result))
     draw_case_sheet(f"{base}.png", result, record)
     write_record(f"{base}.json", record)

@@ -71,7 +71,7 @@ def write_segmentation(
         ValueError: shape, type or names do not fit the labels.
         UsageError: the place cannot be written.
     """
-    labels = _checked(labels_kji, volume, names)
+    labels = checked_labels(labels_kji, volume, names)
     header = _header(volume)
     header["segments"] = [
         _segment(number, name, colors[(number - 1) % len(colors)], terminology) for number, name in enumerate(names, 1)
@@ -96,7 +96,12 @@ def segment_names(path: Path | str) -> list[str]:
         raise damaged(Path(path).name, error) from error
 
 
-def _checked(labels_kji: AnyArray, volume: Volume, names: Sequence[str]) -> AnyArray:
+def checked_labels(labels_kji: AnyArray, volume: Volume, names: Sequence[str]) -> AnyArray:
+    """Return labels in the smallest type that holds them.
+
+    Raises:
+        ValueError: shape, type or names do not fit the labels.
+    """
     labels = np.asarray(labels_kji)
     if labels.shape != volume.shape_kji:
         raise ValueError(f"labels have shape {labels.shape}; expected the volume's {volume.shape_kji}")
