@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 from MIASSAMLib.volume import Volume
@@ -43,3 +44,23 @@ def write_dicom(folder: Path, volume: Volume) -> Path:
         one.private_block(0x0011, "MAKER", create=True).add_new(1, "LO", PRIVATE_WORDS)
         one.save_as(folder / f"{(7 * k) % len(voxels):03d}.dcm", enforce_file_format=True)
     return folder
+
+
+def write_enhanced(path: Path, folder: Path, order: list[int]) -> Path:
+    """Convert a series to one enhanced multi-frame file by highdicom, then put its frames into another order."""
+    slices = [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
+    for one in slices:
+        one.remove_private_tags()
+        words = {"ImageType": ["ORIGINAL", "PRIMARY"], "BurnedInAnnotation": "NO", "Manufacturer": "MAKER"}
+        words |= {"RescaleSlope": 1, "RescaleIntercept": 0, "RescaleType": "US", "BodyPartExamined": "HEAD"}
+        words |= {"AcquisitionDate": "20260102", "AcquisitionTime": "1000"}
+        empty = ("AccessionNumber", "StudyTime", "PatientBirthDate", "PatientSex", "ReferringPhysicianName")
+        for keyword, value in {**words, **dict.fromkeys(empty, "")}.items():
+            setattr(one, keyword, value)
+    whole = highdicom.legacy.LegacyConvertedEnhancedMRImage(slices, generate_uid(), 1, generate_uid(), 1)
+    frames = list(whole.PerFrameFunctionalGroupsSequence)
+    pixels = np.frombuffer(whole.PixelData, np.int16).reshape(len(slices), whole.Rows, whole.Columns)
+    whole.PerFrameFunctionalGroupsSequence = [frames[n] for n in order]
+    whole.PixelData = pixels[order].tobytes()
+    whole.save_as(path)
+    return path

@@ -6,7 +6,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from library.dicom_phantom import PRIVATE_WORDS, write_dicom
+from library.dicom_phantom import PRIVATE_WORDS, write_dicom, write_enhanced
 from MIASSAMLib.cli.main import main
 from MIASSAMLib.errors import InputError, UsageError
 from MIASSAMLib.phantoms import Grid, make_phantom, vary
@@ -149,3 +149,46 @@ def test_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(dicom_seg, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'miassam\[dicom\]'"):
         check_dicom_seg([tmp_path])
+
+
+def test_frames_are_sorted_by_position_whatever_their_order_in_the_file(series, tmp_path):
+    volume, labels = series
+    order = list(np.random.default_rng(0).permutation(len(labels)))
+    path = write_enhanced(tmp_path / "whole.dcm", tmp_path / "ill", order)
+    found = read_volume(path)
+    assert (found.modality, found.notes) == ("mri", ())
+    flip = -1 if found.ijk_to_ras[:3, 2] @ volume.ijk_to_ras[:3, 2] < 0 else 1
+    np.testing.assert_array_equal(found.voxels_kji, volume.voxels_kji[::flip])
+    corners = np.array([[0, 0, 0], [47, 59, 0], [5, 7, 9]])
+    there = corners if flip == 1 else corners * [1, 1, -1] + [0, 0, len(labels) - 1]
+    np.testing.assert_allclose(found.ijk_to_ras_point(there), volume.ijk_to_ras_point(corners), atol=1e-3)
+    dataset = pydicom.dcmread(write_dicom_seg(tmp_path / "x.seg.dcm", labels[::flip], found, ["a", "b"]))
+    for number in (1, 2):
+        expected = volume.ijk_to_ras_point(np.argwhere(labels == number)[:, ::-1])
+        lying = points_of_segment(dataset, number)
+        lying, expected = (points[np.lexsort(np.round(points, 2).T)] for points in (lying, expected))
+        np.testing.assert_allclose(lying, expected, atol=2e-3)
+    whole = pydicom.dcmread(path)
+    assert dataset.ReferencedSeriesSequence[0].SeriesInstanceUID == whole.SeriesInstanceUID
+
+
+def test_frames_of_several_volumes_or_with_a_gap_are_refused(series, tmp_path):
+    volume, labels = series
+    path = write_enhanced(tmp_path / "whole.dcm", tmp_path / "ill", list(range(len(labels))))
+    whole = pydicom.dcmread(path)
+    place = whole.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence[0]
+    place.ImagePositionPatient = (
+        whole.PerFrameFunctionalGroupsSequence[2].PlanePositionSequence[0].ImagePositionPatient
+    )
+    whole.save_as(path)
+    with pytest.raises(InputError, match="not one volume of evenly spaced slices"):
+        read_volume(path)
+
+
+def test_frames_without_highdicom_say_what_to_install(series, tmp_path, monkeypatch):
+    from MIASSAMLib.volume_io import dicom_frames
+
+    path = write_enhanced(tmp_path / "whole.dcm", tmp_path / "ill", list(range(10)))
+    monkeypatch.setattr(dicom_frames, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"miassam\[dicom\]"):
+        read_volume(path)

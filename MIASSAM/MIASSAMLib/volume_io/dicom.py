@@ -11,11 +11,13 @@ import numpy as np
 
 from ..arrays import DoubleArray
 from ..errors import InputError
+from .dicom_frames import ENHANCED, read_frames
 from .formats import DICOM_SEGMENTATION, is_dicom
 from .itk import damaged, ijk_to_lps, read_header, read_itk, refuse_series
 from .raw import RawImage, flip_lps_ras, quiet_itk
 
 _POSITION = "0020|0032"
+_STORAGE_CLASS, _N_FRAMES = "0008|0016", "0028|0008"
 _MODALITY = "0008|0060"
 _DESCRIPTION = "0008|103e"
 _MODALITIES = {"MR": "mri", "CT": "ct", "OPT": "oct", "OCT": "oct"}
@@ -120,8 +122,11 @@ def _others(chosen: _Series, found: list[_Series]) -> str:
 
 
 def _one_file(path: Path) -> RawImage:
+    header = read_header(path)
+    if _tag(header, _STORAGE_CLASS) in ENHANCED and _tag(header, _N_FRAMES) not in ("", "1"):
+        return read_frames(path, _modality(header))
     raw = read_itk(path)
-    return RawImage(raw.voxels, raw.ijk_to_ras, _modality(read_header(path)), raw.notes)
+    return RawImage(raw.voxels, raw.ijk_to_ras, _modality(header), raw.notes)
 
 
 def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage:

@@ -64,11 +64,12 @@ def write_dicom_seg(
     from highdicom.seg import Segmentation
 
     labels = checked_labels(labels_kji, volume, names)
+    sources = _sources(Path(volume.source), volume)
     segments = [_segment(number, name, is_by_hand, terminology) for number, name in enumerate(names, 1)]
     dataset = Segmentation(
-        _sources(Path(volume.source), volume), labels, "BINARY", segments, UID(), _SERIES_NUMBER, UID(), 1,
+        sources, _placed(labels, volume, sources), "BINARY", segments, UID(), _SERIES_NUMBER, UID(), 1,
         _MAKER, _MAKER, __version__, "none", content_label="ANOMALIES", content_description="Anomalies",
-        pixel_measures=_measures(volume),
+        pixel_measures=None if _n_frames(sources[0]) > 1 else _measures(volume),
     )  # fmt: skip
     dataset.SeriesDescription = "MIASSAM anomalies, research use only"
     with atomic_path(path, ".dcm") as temporary:
@@ -81,11 +82,10 @@ def _sources(path: Path, volume: Volume) -> list[Any]:
     import pydicom
 
     headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in slice_files(path)]
-    shape = (len(headers), headers[0].get("Rows"), headers[0].get("Columns"))
+    shape = (sum(_n_frames(header) for header in headers), headers[0].get("Rows"), headers[0].get("Columns"))
     if shape != volume.shape_kji:
         raise InputError(
-            f"{path.name} holds slices of shape {shape} and the volume has {volume.shape_kji}; DICOM SEG is written "
-            "for series with one slice a file"
+            f"{path.name} holds slices of shape {shape} and the volume has {volume.shape_kji}; give the series itself"
         )
     for header in headers:
         if not header.get("FrameOfReferenceUID"):
@@ -97,6 +97,20 @@ def _sources(path: Path, volume: Volume) -> list[Any]:
             if keyword not in header:
                 setattr(header, keyword, "")
     return headers
+
+
+def _n_frames(header: Any) -> int:
+    return int(header.get("NumberOfFrames") or 1)
+
+
+def _placed(labels: AnyArray, volume: Volume, sources: Sequence[Any]) -> Any:
+    """Return labels one slice a source, or for a file of many frames with their place in the patient."""
+    if _n_frames(sources[0]) == 1:
+        return labels
+    import highdicom
+
+    kji_to_lps = flip_lps_ras(volume.ijk_to_ras)[:, [2, 1, 0, 3]]
+    return highdicom.Volume(labels, kji_to_lps, "PATIENT", frame_of_reference_uid=sources[0].FrameOfReferenceUID)
 
 
 def _segment(number: int, name: str, is_by_hand: bool, terminology: Terminology) -> Any:
