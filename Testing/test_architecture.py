@@ -18,6 +18,8 @@ WALLS = {
     "SimpleITK": {"volume_io"},
     "nibabel": {"volume_io"},
     "slicerio": {"volume_io"},
+    "highdicom": {"volume_io"},
+    "pydicom": {"volume_io"},
     "nrrd": {"volume_io"},
     "PIL": {"volume_io", "outputs", "evaluation"},
     "dask": {"distributed"},
@@ -113,7 +115,19 @@ def test_files_functions_and_signatures_stay_small():
 
 
 BROUGHT_BY_SLICER = {"numpy", "scipy", "SimpleITK", "PIL"}
-INSTALLED_APART = {"torch", "faiss", "rich", "dask", "distributed", "nibabel", "slicerio", "nrrd", "matplotlib"}
+INSTALLED_APART = {
+    "torch",
+    "faiss",
+    "rich",
+    "dask",
+    "distributed",
+    "nibabel",
+    "slicerio",
+    "nrrd",
+    "matplotlib",
+    "highdicom",
+    "pydicom",
+}
 """torch and faiss as fits the computer; the others only serve the command line, and say so when they are missing."""
 
 

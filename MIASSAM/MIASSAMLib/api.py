@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ from .arrays import AnyArray
 from .bank import Manifest, MemoryBank
 from .config import Config, changed
 from .config import preset as preset_of
-from .errors import InputError, UsageError
+from .errors import BankMismatchError, CheckpointError, InputError, UsageError
 from .method import BuildOptions, BuildSource, Preprocessing, Segmenter
 from .method import build_bank as build_from_sources
 from .protocols import SamModel
@@ -32,7 +32,7 @@ AnyModel: TypeAlias = SamModel | str | None
 AnyVolume: TypeAlias = Path | str | Volume
 AnyMask: TypeAlias = Path | str | AnyArray | None
 
-__all__ = ["bounded", "build_bank", "normal_sources", "open_model", "open_segmenter"]
+__all__ = ["bounded", "build_bank", "normal_sources", "open_model", "open_segmenter", "reopen_segmenter"]
 
 
 def open_segmenter(
@@ -73,6 +73,27 @@ def open_segmenter(
     return Segmenter(model, opened, config, preprocessing, _bank_words(bank, opened.manifest), known)
 
 
+def reopen_segmenter(record: Mapping[str, Any], bank: Path | str | None, model: SamModel) -> Segmenter:
+    """Open what a record (`X.json`) was made with, to go on with its case.
+
+    Raises:
+        BankMismatchError: the bank is another one.
+        CheckpointError: the model is another one.
+    """
+    if model.digest != record["model"]["sha256"]:
+        raise CheckpointError(
+            f"the record was made with {record['model']['name']} ({record['model']['sha256'][:6]}) and the model is "
+            f"{model.name} ({model.digest[:6]}); give the same one"
+        )
+    opened = open_segmenter(bank, model, device=model.device)
+    made_by, came = (words.get("manifest_sha256", "") for words in (record["bank"], opened.bank_words))
+    if made_by != came:
+        raise BankMismatchError(f"{bank} is not the bank of this record, or was changed since; give the same one")
+    preprocessing = Preprocessing.from_dict(record["preprocessing"])
+    config = Config.from_dict(record["config"])
+    return Segmenter(model, opened.bank, config, preprocessing, opened.bank_words, opened.known)
+
+
 def _config(preset: str | None, own: Any) -> Config:
     name, _, changes = (preset or "").partition(":")
     if name or own is None:
@@ -86,6 +107,7 @@ def _bank_words(bank: AnyBank, manifest: Manifest) -> dict[str, Any]:
     said = manifest.render() if is_open else (Path(str(bank)) / "manifest.json").read_text("utf-8")
     return {
         "name": "in memory" if is_open else Path(str(bank)).resolve().name,
+        "path": "" if is_open else str(Path(str(bank)).resolve()),
         "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
         "modality": manifest.draft.modality,
         "anatomy": manifest.draft.anatomy,

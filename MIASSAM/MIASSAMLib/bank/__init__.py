@@ -3,6 +3,7 @@
 The only room that knows Faiss; opening this package does not load it.
 """
 
+from .archive import ARCHIVE_SUFFIX, Origin, export_bank, import_bank
 from .bank import MemoryBank, bank_info, verify_bank
 from .manifest import KindRecord, Manifest, ManifestDraft, SourceRecord, read_manifest
 from .merge import merge_banks
@@ -12,6 +13,7 @@ from .storage import COMPRESS_CHOICES, Compress
 from .writer import BankWriter, check_free
 
 __all__ = [
+    "ARCHIVE_SUFFIX",
     "BankWriter",
     "Candidates",
     "KindRecord",
@@ -19,9 +21,12 @@ __all__ = [
     "ManifestDraft",
     "MemoryBank",
     "SourceRecord",
+    "Origin",
     "StoredPart",
     "bank_info",
     "check_free",
+    "export_bank",
+    "import_bank",
     "merge_banks",
     "COMPRESS_CHOICES",
     "Compress",

@@ -18,7 +18,7 @@ FORMAT = "miassam-memory-bank"
 FORMAT_VERSION = 3
 """Versions 1 and 2 had compressed rows of other kinds, which are refused; their other rows are read as they are."""
 MANIFEST_NAME = "manifest.json"
-_MAX_MANIFEST_BYTES = 1 << 28
+MAX_MANIFEST_BYTES = 1 << 28
 _LARGEST = 1 << 40
 FileName = Annotated[str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")]
 """A name inside the folder: no separator, no leading dot, so it never leads out."""
@@ -216,7 +216,7 @@ def _read_json(path: Path) -> tuple[str, Any]:
     try:
         if path.resolve().parent != path.parent.resolve() or not path.is_file():
             raise FileNotFoundError(path)
-        if (n_bytes := path.stat().st_size) > _MAX_MANIFEST_BYTES:
+        if (n_bytes := path.stat().st_size) > MAX_MANIFEST_BYTES:
             raise BankError(f"{path} has {n_bytes} bytes, far more than a manifest; restore or rebuild the bank")
         text = path.read_bytes().decode("utf-8")
         return text, json.loads(text)

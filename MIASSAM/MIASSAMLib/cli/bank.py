@@ -1,4 +1,4 @@
-"""`miassam bank build|info|verify`: memory banks of normal anatomy."""
+"""`miassam bank build|merge|export|import|info|verify`: memory banks of normal anatomy."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="bank commands", metavar="COMMAND", required=True)
     _add_build(commands.add_parser("build", help="build a bank from normal volumes"))
     _add_merge(commands.add_parser("merge", help="join banks of the same model and preset into one"))
+    _add_export(commands.add_parser("export", help="write a bank as one file, to share it"))
+    _add_import(commands.add_parser("import", help="unpack a bank that somebody shared"))
     for name, words, run in (
         ("info", "say what a bank holds", run_info),
         ("verify", "compare every file of a bank with its digest", run_verify),
@@ -46,6 +48,48 @@ def _add_merge(parser: argparse.ArgumentParser) -> None:
     add("banks", nargs="+", type=Path, metavar="A.bank")
     add("--output", required=True, type=Path, metavar="NAME.bank")
     parser.set_defaults(run=run_merge)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("bank", type=Path, metavar="NAME.bank")
+    add("--output", required=True, type=Path, metavar="FILE", help="the archive, NAME.bank.zip")
+    add("--source", required=True, metavar="WORDS", help="what it was built from, such as 'IXI T2, 20 adults, 3 T'")
+    add("--license", required=True, metavar="WORDS", help="terms of use, such as CC-BY-SA-3.0")
+    add("--keep-names", action="store_true", help="leave names and digests of the source files in it")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write a bank as one archive."""
+    from ..bank import ARCHIVE_SUFFIX, Origin, export_bank
+
+    if not arguments.output.name.endswith(ARCHIVE_SUFFIX):
+        raise UsageError(f"--output {arguments.output.name} must end in {ARCHIVE_SUFFIX}")
+    with terminal_progress() as progress:
+        origin = Origin(arguments.source, arguments.license, arguments.keep_names)
+        export_bank(arguments.bank, arguments.output, origin, progress)
+    say(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB, no images inside")
+    say("  Whoever has it can test whether a scan is in it and may approximate slices: see docs/files.md on privacy.")
+    return 0
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("archive", type=Path, metavar="FILE", help="made by `miassam bank export`")
+    add("--output", required=True, type=Path, metavar="NAME.bank")
+    add("--overwrite", action="store_true", help="replace a bank of this name")
+    parser.set_defaults(run=run_import)
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Unpack an archive."""
+    from ..bank import import_bank
+
+    with terminal_progress() as progress:
+        import_bank(arguments.archive, arguments.output, arguments.overwrite, progress)
+    print_info(arguments.output, False)
+    return 0
 
 
 def run_merge(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "make phantom volumes, a bank and a segmentation; no network",
     "bank": "build, inspect and verify memory banks of normal anatomy",
     "segment": "find and outline what is abnormal",
+    "correct": "outline one slice of a result again, from points or a box",
     "evaluate": "measure on labelled data, with baselines",
     "models": "list, fetch, verify and remove models",
     "bench": "measure speed and memory on this machine",

@@ -17,8 +17,9 @@ from .arguments import add_log_argument, add_model_arguments, add_preset_argumen
 from .progress import say, staged, terminal_progress, traceback_words
 
 if TYPE_CHECKING:
-    from ..method import Segmenter, SegmentOptions
+    from ..method import CaseResult, Segmenter, SegmentOptions
     from ..protocols import Progress
+    from ..volume import Volume
 
 Record = dict[str, Any]
 
@@ -27,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam segment`."""
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
-    add("--bank", required=True, type=Path, metavar="NAME.bank")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--bank", type=Path, metavar="NAME.bank", help="find what differs from this bank")
+    words = "no bank: outline what the points of a Slicer markups file mark (docs/files.md)"
+    what.add_argument("--points", type=Path, metavar="FILE.mrk.json", help=words)
     add("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is extended")
     add_preset_argument(parser, default=None)
     add_model_arguments(parser, default=None)
@@ -41,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     words = "flair: lesions are bright; the map shows how bright tissue is beside normal tissue (refined)"
     add("--contrast", default="none", choices=("none", "flair"), help=words)
     add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
+    add("--dicom-seg", action="store_true", help="write X.seg.dcm as well, for DICOM inputs; needs miassam[dicom]")
     _add_run_arguments(parser)
 
 
@@ -59,14 +64,16 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
     from ..files import check_output_dir
-    from ..outputs import CASE_FILES, RunWriter
-    from ..volume_io import case_names, find_inputs
+    from ..outputs import CASE_FILES, MORE_FILES, RunWriter, run_without_paths
+    from ..volume_io import case_names, check_dicom_seg, find_inputs
 
     check_output_dir(arguments.output)
     options = segment_options(arguments)
     paths = find_inputs(arguments.inputs)
     names = case_names(paths, with_folders=not arguments.no_paths)
-    check_output_dir(arguments.output, [name + end for name in names for end in CASE_FILES], paths)
+    check_output_dir(arguments.output, [name + end for name in names for end in (*CASE_FILES, *MORE_FILES)], paths)
+    if arguments.dicom_seg:
+        check_dicom_seg(paths)
     choice = SegmenterChoice(
         arguments.bank,
         arguments.model,
@@ -76,11 +83,16 @@ def run(arguments: argparse.Namespace) -> int:
         "" if arguments.modality == "auto" else arguments.modality,
     )
     segmenter = open_choice(choice)
-    kept = CaseTask(choice, paths[0], names[0], arguments.output, options, arguments.resume, not arguments.no_paths)
+    run_words = segmenter.describe(options)
+    shows = not arguments.no_paths
+    kept = CaseTask(
+        choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.dicom_seg,
+        arguments.resume, shows,
+    )  # fmt: skip
     cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
     failures = []
     with (
-        RunWriter(arguments.output, segmenter.describe(options)) as writer,
+        RunWriter(arguments.output, run_words if shows else run_without_paths(run_words)) as writer,
         terminal_progress(not arguments.json) as progress,
     ):
         for record in _segment_cases(segmenter, cases, arguments, progress):
@@ -95,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 class SegmenterChoice:
     """Which segmenter to open, as a worker on another machine gets it; see `api.open_segmenter`."""
 
-    bank: Path
+    bank: Path | None
     model: str | None
     checkpoint: Path | None
     preset: str | None
@@ -111,7 +123,7 @@ def open_choice(choice: SegmenterChoice) -> Segmenter:
 
     model: Any = choice.model
     if choice.checkpoint:
-        name = choice.model or read_manifest(choice.bank).draft.model_name
+        name = choice.model or (read_manifest(choice.bank).draft.model_name if choice.bank else "embedded")
         model = open_model(name, choice.checkpoint, choice.device)
     return open_segmenter(choice.bank, model, choice.preset, choice.device, choice.modality)
 
@@ -125,6 +137,8 @@ class CaseTask:
     name: str
     output: Path
     options: SegmentOptions
+    points: Path | None = None
+    dicom_seg: bool = False
     resume: bool = False
     show_paths: bool = True
 
@@ -162,11 +176,14 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
 
     try:
         digest = source_digest(task.path)
-        if task.resume and (known := _earlier_record(segmenter, task, digest)):
+        if task.resume and not task.points and (known := _earlier_record(segmenter, task, digest)):
             return known
         volume = dataclasses.replace(read_volume(task.path), name=task.name)
-        result = segmenter.segment(volume, task.options, progress, digest)
-        return write_case(task.output, result, digest, task.show_paths)
+        if task.points:
+            result = _outline_points(segmenter, volume, task)
+        else:
+            result = segmenter.segment(volume, task.options, progress, digest)
+        return write_case(task.output, result, digest, task.show_paths, task.dicom_seg)
     except Cancelled:
         raise
     except MiassamError as error:
@@ -182,12 +199,22 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
     return {**(failed if task.show_paths else without_paths(failed)), "kind": kind}
 
 
+def _outline_points(segmenter: Segmenter, volume: Volume, task: CaseTask) -> CaseResult:
+    """Outline what a markups file marks on a volume."""
+    from .marks import marks_of_file
+
+    assert task.points is not None
+    reading = segmenter.open(volume)
+    result = segmenter.outline(reading, marks_of_file(task.points, reading.prepared), task.options)
+    return dataclasses.replace(result, notes=(*result.notes, f"outlined from the points of {task.points.name}"))
+
+
 def _earlier_record(segmenter: Segmenter, task: CaseTask, digest: str) -> Record | None:
     """Return the record that an earlier run left of the same input and settings, all its files being there."""
-    from ..outputs import CASE_FILES, run_digest
+    from ..outputs import CASE_FILES, MORE_FILES, run_digest
 
     base = f"{task.output / task.name}"
-    if not all(Path(base + end).is_file() for end in CASE_FILES):
+    if not all(Path(base + end).is_file() for end in (*CASE_FILES, *(MORE_FILES if task.dicom_seg else ()))):
         return None
     try:
         record = json.loads(Path(f"{base}.json").read_text(encoding="utf-8"))

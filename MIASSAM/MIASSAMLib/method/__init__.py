@@ -4,7 +4,7 @@ from .building import BuildOptions, BuildSource, LocalEncoder, SourceEncoder, bu
 from .features import EncodedSlice, encode_slices, foreground_patches
 from .normal_slices import normal_slices
 from .prepare import PreparedVolume, Preprocessing
-from .prompts import UserPrompts
+from .prompts import Mark, UserPrompts
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import CaseResult, Finding, SliceResult
 from .segmenter import Segmenter, heat_unit
@@ -19,6 +19,7 @@ __all__ = [
     "CaseResult",
     "EncodedSlice",
     "Finding",
+    "Mark",
     "PreparedVolume",
     "Preprocessing",
     "SegmentOptions",

@@ -35,6 +35,11 @@ class UserPrompts:
         """Return one point inside."""
         return cls(np.asarray(xy, float).reshape(1, 2), np.ones(1, np.int64))
 
+    @classmethod
+    def nothing(cls) -> UserPrompts:
+        """Return no point and no box."""
+        return cls(np.zeros((0, 2)), np.zeros(0, np.int64))
+
     @property
     def inside(self) -> DoubleArray:
         """Points inside (n, 2)."""
@@ -59,6 +64,21 @@ class UserPrompts:
         """Tell whether nothing is asked but this very point."""
         is_one = self.box_xyxy is None and list(self.labels) == [1]
         return is_one and bool(np.abs(self.xy[0] - point_xy).max() < SAME_POINT_PX)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One thing that a user marks on one slice.
+
+    Attributes:
+        index: slice index.
+        prompts: where it is.
+        lesion: number of the lesion it belongs to, from 1.
+    """
+
+    index: int
+    prompts: UserPrompts
+    lesion: int = 1
 
 
 def center_of_gravity(weights: AnyArray, gamma: float = 5.0) -> DoubleArray | None:

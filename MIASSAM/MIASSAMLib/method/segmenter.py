@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from .bank_notes import bank_notes, known_volume_note
 from .embeddings import EmbeddingCache
 from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
-from .prompts import UserPrompts
+from .prompts import Mark, UserPrompts
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .refined import MAP_UNIT, correct_refined, segment_refined
-from .results import CaseResult, Finding
+from .results import CaseResult, Finding, SegmentedSlices, SliceResult
 
 
 class Segmenter:
@@ -100,6 +101,26 @@ class Segmenter:
         return CaseResult(
             reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji, heat_unit(self.config),
             self.describe(options), watch.seconds, notes,
+        )  # fmt: skip
+
+    def outline(self, reading: Reading, marks: Sequence[Mark], options: SegmentOptions | None = None) -> CaseResult:
+        """Outline what a user marks and nothing else; without a bank there is no map, and its unit is "".
+
+        Raises:
+            InputError: as `correct`.
+        """
+        options, watch = options or SegmentOptions(), Stopwatch()
+        found = SegmentedSlices.empty(reading.prepared)
+        with watch.stage("decode"):
+            for index in sorted({mark.index for mark in marks}):
+                own = [mark for mark in marks if mark.index == index]
+                findings = [
+                    replace(self.correct(reading, index, mark.prompts, options), lesion=mark.lesion) for mark in own
+                ]
+                found.put(SliceResult(index, 0.0, findings=tuple(one for one in findings if one.mask.any())))
+        return CaseResult(
+            reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji, "",
+            self.describe(options), watch.seconds, reading.prepared.volume.notes,
         )  # fmt: skip
 
     def correct(

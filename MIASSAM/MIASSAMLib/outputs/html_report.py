@@ -19,6 +19,8 @@ from .tables import CASE_COLUMNS, LAST_CASE_COLUMNS
 _THUMBNAIL_PX = 1100
 CASE_FILES = (".seg.nrrd", "_anomaly.nii.gz", "_cog.mrk.json", ".json", ".png")
 """What follows the case's name in the names of its files."""
+MORE_FILES = (".seg.dcm",)
+"""And what does so only on request."""
 _HIDDEN = ("source", "reason", "device", *LAST_CASE_COLUMNS)
 
 
@@ -56,7 +58,10 @@ def write_html_report(
         columns=_shown(rows),
         lesions=by_case,
         pictures={row["case"]: _picture(path.parent / row["picture"]) for row in rows if row.get("picture")},
-        files={row["case"]: [end for end in CASE_FILES if _is_there(path, row["case"] + end)] for row in rows},
+        files={
+            row["case"]: [end for end in (*CASE_FILES, *MORE_FILES) if _is_there(path, row["case"] + end)]
+            for row in rows
+        },
         run=json.dumps(run, indent=1, ensure_ascii=False, default=str) if run else "",
         version=__version__,
     )

@@ -81,9 +81,12 @@ def failed_record(case: str, source: str, reason: str) -> dict[str, Any]:
 
 
 def run_digest(run: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of what decides a result: a segmenter's description without the device, and the version."""
+    """Return the SHA-256 of what decides a result: a segmenter's description without the device and without where the
+    bank lies, and the version.
+    """
     model = {key: value for key, value in run.get("model", {}).items() if key != "device"}
-    data = as_plain({**run, "model": model, "code_version": __version__})
+    bank = {key: value for key, value in run.get("bank", {}).items() if key != "path"}
+    data = as_plain({**run, "model": model, "bank": bank, "code_version": __version__})
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -99,7 +102,13 @@ def without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
             return [bare(one) for one in value]
         return value.replace(folder, "") if folder and isinstance(value, str) else value
 
-    return {**record, **{key: bare(record[key]) for key in ("source", "reason", "notes") if key in record}}
+    named = {key: bare(record[key]) for key in ("source", "reason", "notes") if key in record}
+    return {**run_without_paths(record), **named}
+
+
+def run_without_paths(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a segmenter's description that does not say where its bank lies."""
+    return {**run, "bank": {**run["bank"], "path": ""}} if run.get("bank") else dict(run)
 
 
 def case_row(record: Mapping[str, Any]) -> Row:
@@ -113,7 +122,7 @@ def case_row(record: Mapping[str, Any]) -> Row:
         "n_slices": len(record["slices"]),
         "n_segmented_slices": len(found),
         "n_lesions": len(record["lesions"]),
-        "top_slice": max(found, key=lambda item: item["image_score"])["slice"] if found else "",
+        "top_slice": max(found, key=_image_score)["slice"] if found else "",
         "seconds": round(sum(record["timings_s"].values()), 2),
         "notes": "; ".join(record["notes"]),
         "picture": f"{record['case']}.png",
@@ -144,7 +153,8 @@ def slice_rows(record: Mapping[str, Any]) -> list[Row]:
         row["lesions"] = " ".join(str(number) for number in sorted({finding["lesion"] for finding in findings}))
         row["area_px"] = sum(finding["area_px"] for finding in findings)
         row["area_mm2"] = None if None in areas else _digits(sum(areas))
-        row["peak_score"] = max((finding["score"] for finding in findings), default=None)
+        scores = (finding["score"] for finding in findings)
+        row["peak_score"] = max((score for score in scores if score is not None), default=None)
         rows.append(row)
     return rows
 
@@ -156,14 +166,18 @@ def found_words(record: Mapping[str, Any]) -> str:
     if not n_lesions:
         return f"no anomaly found in {counted(n_slices, 'slice')}"
     what = "1 anomaly" if n_lesions == 1 else f"{n_lesions} anomalies"
-    top = max(found, key=lambda item: item["image_score"], default=None)
+    top = max(found, key=_image_score, default=None) if record["heat_map_unit"] else None
     where = f", most unusual slice {top['slice']}" if top and n_slices > 1 else ""
     return f"{what} on {len(found)} of {counted(n_slices, 'slice')}, {size_words(record['volume_ml'])}{where}"
 
 
+def _image_score(item: Mapping[str, Any]) -> float:
+    return float(item["image_score"] or 0)
+
+
 def point_label(item: SliceResult, finding: Finding) -> str:
-    """Return the words beside a point: its slice and its score."""
-    return f"slice {item.index}: {finding.score:.3g}"
+    """Return the words beside a point: its slice and, where there is a map, its score."""
+    return f"slice {item.index}: {finding.score:.3g}" if finding.score else f"slice {item.index}"
 
 
 def lesion_names(n_lesions: int) -> list[str]:
@@ -214,7 +228,7 @@ def _digits(value: Any) -> Any:
 def _slice(result: CaseResult, item: SliceResult) -> dict[str, Any]:
     return {
         "slice": item.index,
-        "image_score": round(float(item.image_score), 6),
+        "image_score": round(float(item.image_score), 6) if result.heat_unit else None,
         "tail_probability": None if item.tail_probability is None else float(f"{item.tail_probability:.4g}"),
         "note": item.note,
         "findings": [_finding(result, item, finding) for finding in item.findings],
@@ -230,7 +244,7 @@ def _finding(result: CaseResult, item: SliceResult, finding: Finding) -> dict[st
         "cog_ras_mm": _rounded(result.cog_ras(item, finding)),
         "prompt": finding.prompt,
         "mask": finding.mask_index,
-        "score": round(finding.score, 4),
+        "score": round(finding.score, 4) if result.heat_unit else None,
         "predicted_iou": round(finding.predicted_iou, 4),
         "agreement": None if finding.agreement is None else round(finding.agreement, 4),
         "area_px": int(finding.mask.sum()),

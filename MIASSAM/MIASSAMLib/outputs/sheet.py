@@ -49,7 +49,7 @@ def case_sheet(result: CaseResult, record: Mapping[str, Any]) -> Any:
     while columns < 4 and columns * cell[0] < 3 * cell[1] and columns < len(items):
         columns += 1
     rows = -(-len(items) // max(columns, 1))
-    profile = _PROFILE if len(result.slices) > 1 else 0
+    profile = _PROFILE if len(result.slices) > 1 and result.heat_unit else 0
     width = max(2 * _MARGIN + columns * cell[0] + _BAR, 860)
     height = _HEADER + rows * cell[1] + profile + 2 * _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
@@ -58,7 +58,8 @@ def case_sheet(result: CaseResult, record: Mapping[str, Any]) -> Any:
     for number, item in enumerate(items):
         corner = (_MARGIN + number % columns * cell[0], _HEADER + number // columns * cell[1])
         _draw_cell(sheet, result, item, (corner, size), scale)
-    _draw_color_bar(sheet, scale, (width - _BAR, _HEADER + 8, min(rows * cell[1] - _CAPTION - 16, 320)))
+    if result.heat_unit:
+        _draw_color_bar(sheet, scale, (width - _BAR, _HEADER + 8, min(rows * cell[1] - _CAPTION - 16, 320)))
     if profile:
         _draw_profile(draw, result, (_MARGIN + 34, height - profile, width - _MARGIN, height - 44))
     return sheet
@@ -102,15 +103,17 @@ def _draw_cell(
     sheet.paste(draw_tile(result, item, size, None), (left, top))
     sheet.paste(draw_tile(result, item, size, scale), (left + size[0] + _GAP, top))
     draw = ImageDraw.Draw(sheet)
-    draw.text((left, top + size[1] + 3), _score_words(item, result.n_lesions), fill=_INK, font=font(13))
+    draw.text((left, top + size[1] + 3), _score_words(item, result), fill=_INK, font=font(13))
     is_known = result.prepared.volume.has_spacing
     draw.text((left, top + size[1] + 20), _finding_words(item, is_known), fill=_FAINT, font=font(12))
 
 
-def _score_words(item: SliceResult, n_lesions: int) -> str:
+def _score_words(item: SliceResult, result: CaseResult) -> str:
     """Return a slice, its anomalies and its score: how rare it is among normal slices, or its largest distance."""
     numbers = ", ".join(str(number) for number in sorted({finding.lesion for finding in item.findings}))
-    lesions = f"   anomaly {numbers}" if numbers and n_lesions > 1 else ""
+    lesions = f"   anomaly {numbers}" if numbers and result.n_lesions > 1 else ""
+    if not result.heat_unit:
+        return f"slice {item.index}{lesions}"
     if item.tail_probability is None:
         return f"slice {item.index}{lesions}   largest distance {item.image_score:.3g}"
     return f"slice {item.index}{lesions}   p = {item.tail_probability:.2g} among normal slices"

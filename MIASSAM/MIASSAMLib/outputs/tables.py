@@ -95,6 +95,16 @@ class Table:
         return text.getvalue()
 
 
+def own_columns(folder: Path) -> tuple[str, ...]:
+    """Return the further columns that the cases of an earlier run in a folder have."""
+    try:
+        header = (folder / "cases.csv").read_text(encoding="utf-8", errors="replace").partition("\n")[0].split(",")
+    except OSError:
+        return ()
+    is_known = tuple(header[: len(CASE_COLUMNS)]) == CASE_COLUMNS
+    return tuple(header[len(CASE_COLUMNS) : -len(LAST_CASE_COLUMNS)]) if is_known else ()
+
+
 def run_tables(folder: Path, own_columns: Sequence[str] = ()) -> tuple[Table, Table, Table]:
     """Return the tables of a run: cases, lesions and slices; `own_columns` are further columns of the cases."""
     return (

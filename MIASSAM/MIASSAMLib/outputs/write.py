@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..files import check_output_dir, write_text
-from ..volume_io import MarkupPoint, write_heat_map, write_markups, write_segmentation
+from ..volume_io import MarkupPoint, write_dicom_seg, write_heat_map, write_markups, write_segmentation
 from .html_report import write_html_report
 from .record import case_record, case_row, lesion_names, lesion_rows, point_label, slice_rows, without_paths
 from .sheet import draw_case_sheet
@@ -20,27 +20,50 @@ if TYPE_CHECKING:
 
 
 def write_case(
-    output: Path | str, result: CaseResult, source_sha256: str = "", show_paths: bool = True
+    output: Path | str,
+    result: CaseResult,
+    source_sha256: str = "",
+    show_paths: bool = True,
+    dicom_seg: bool = False,
 ) -> dict[str, Any]:
-    """Write X.seg.nrrd, X_anomaly.nii.gz, X_cog.mrk.json, X.png and, last, X.json; return the case's record.
+    """Write X.seg.nrrd, X_anomaly.nii.gz (where there is a map), X_cog.mrk.json, X.png and, last, X.json.
+
+    Returns the case's record.
 
     output: a folder, made if need be.
 
     show_paths: False names the input without its folder.
+    dicom_seg: write X.seg.dcm as well; the volume must come from a DICOM series.
 
     Raises:
         UsageError: a file cannot be written.
     """
     volume = result.prepared.volume
     base = check_output_dir(output) / volume.name
-    write_segmentation(f"{base}.seg.nrrd", result.labels_kji, volume, lesion_names(result.n_lesions))
-    write_heat_map(f"{base}_anomaly.nii.gz", result.heat_kji, volume)
-    write_markups(f"{base}_cog.mrk.json", cog_points(result))
+    if result.heat_unit:
+        write_heat_map(f"{base}_anomaly.nii.gz", result.heat_kji, volume)
     record = case_record(result, source_sha256)
     record = record if show_paths else without_paths(record)
+    write_outlines(base, result, record, dicom_seg)
+    return record
+
+
+def write_outlines(base: Path, result: CaseResult, record: Mapping[str, Any], dicom_seg: bool) -> None:
+    """Write all files of a case but its heat map.
+
+    base: folder and name, to which the ends are added.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    write_segmentation(f"{base}.seg.nrrd", result.labels_kji, result.prepared.volume, lesion_names(result.n_lesions))
+    if dicom_seg:
+        is_by_hand = any(one.prompt == "user" for item in result.slices for one in item.findings)
+        names = lesion_names(result.n_lesions)
+        write_dicom_seg(f"{base}.seg.dcm", result.labels_kji, result.prepared.volume, names, is_by_hand)
+    write_markups(f"{base}_cog.mrk.json", cog_points(result))
     draw_case_sheet(f"{base}.png", result, record)
     write_record(f"{base}.json", record)
-    return record
 
 
 def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
@@ -58,7 +81,8 @@ def cog_points(result: CaseResult) -> list[MarkupPoint]:
     for item in result.slices:
         for finding in item.findings:
             x, y, z = (float(value) for value in result.cog_ras(item, finding))
-            words = f"mask {finding.mask_index}, predicted IoU {finding.predicted_iou:.2f}"
+            part = f"slice={item.index} lesion={finding.lesion} inside"  # as the Slicer module says it
+            words = f"{part}; mask {finding.mask_index}, predicted IoU {finding.predicted_iou:.2f}"
             points.append(MarkupPoint(point_label(item, finding), (x, y, z), words))
     return points
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from ..arrays import DoubleArray
 from ..errors import InputError
-from .formats import is_dicom
+from .dicom_frames import ENHANCED, read_frames
+from .formats import DICOM_SEGMENTATION, is_dicom
 from .itk import damaged, ijk_to_lps, read_header, read_itk, refuse_series
 from .raw import RawImage, flip_lps_ras, quiet_itk
 
 _POSITION = "0020|0032"
+_STORAGE_CLASS, _N_FRAMES = "0008|0016", "0028|0008"
 _MODALITY = "0008|0060"
 _DESCRIPTION = "0008|103e"
 _MODALITIES = {"MR": "mri", "CT": "ct", "OPT": "oct", "OCT": "oct"}
@@ -38,13 +40,33 @@ def read_dicom(path: Path) -> RawImage:
         InputError: no series, two series of equal length, several volumes in one series, or a gap.
     """
     with quiet_itk():
-        folder = path if path.is_dir() else path.parent
-        found = list_series(folder)
-        chosen = _longest(found, path) if path.is_dir() else _series_of(path, found)
+        chosen, found = _chosen(path)
         if chosen is None:
             return _one_file(path)
         notes = () if len(found) == 1 else (_others(chosen, found),)
-        return _read_series(chosen, folder.name, notes)
+        return _read_series(chosen, (path if path.is_dir() else path.parent).name, notes)
+
+
+def slice_files(path: Path) -> list[Path]:
+    """Return the files of the series that `read_dicom` reads, in the order of the volume's slices.
+
+    Raises:
+        InputError: as `read_dicom`.
+    """
+    with quiet_itk():
+        chosen, _ = _chosen(path)
+        if chosen is None:
+            return [path]
+        headers = [read_header(Path(file)) for file in chosen.files]
+    positions = _positions(headers)
+    order = range(len(headers)) if positions is None else _order(headers[0], positions)
+    return [Path(chosen.files[n]) for n in order]
+
+
+def _chosen(path: Path) -> tuple[_Series | None, list[_Series]]:
+    """Return the series that a path stands for, None where it is in none, and all of its folder."""
+    found = list_series(path if path.is_dir() else path.parent)
+    return _longest(found, path) if path.is_dir() else _series_of(path, found), found
 
 
 def list_series(folder: Path) -> list[_Series]:
@@ -61,7 +83,11 @@ def list_series(folder: Path) -> list[_Series]:
 
 def has_dicom(folder: Path) -> bool:
     """Tell whether a folder itself holds DICOM files."""
-    return any(is_dicom(file) for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith("."))
+    return any(is_dicom(file) for file in sorted(folder.iterdir()) if _may_be_slice(file))
+
+
+def _may_be_slice(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".") and not file.name.lower().endswith(DICOM_SEGMENTATION)
 
 
 def dicom_folders(folder: Path) -> list[Path]:
@@ -96,8 +122,11 @@ def _others(chosen: _Series, found: list[_Series]) -> str:
 
 
 def _one_file(path: Path) -> RawImage:
+    header = read_header(path)
+    if _tag(header, _STORAGE_CLASS) in ENHANCED and _tag(header, _N_FRAMES) not in ("", "1"):
+        return read_frames(path, _modality(header))
     raw = read_itk(path)
-    return RawImage(raw.voxels, raw.ijk_to_ras, _modality(read_header(path)), raw.notes)
+    return RawImage(raw.voxels, raw.ijk_to_ras, _modality(header), raw.notes)
 
 
 def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage:

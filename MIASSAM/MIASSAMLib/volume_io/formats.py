@@ -10,6 +10,7 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 PICTURE = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 DICOM = (".dcm", ".dicom", ".ima")
 SEGMENTATION = ".seg.nrrd"
+DICOM_SEGMENTATION = ".seg.dcm"
 HEAT_MAP = "_anomaly"
 """What a heat map's name has before its suffix."""
 SUPPORTED = (
@@ -19,7 +20,7 @@ SUPPORTED = (
 _LONGEST_NAME = 200
 """Bytes; file systems take 255, and outputs append up to 20."""
 
-_NAMED = (SEGMENTATION, *NIFTI, *ITK, *PICTURE, *DICOM)
+_NAMED = (SEGMENTATION, DICOM_SEGMENTATION, *NIFTI, *ITK, *PICTURE, *DICOM)
 
 
 def file_format(path: Path) -> str:

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..files import reason
 from ..volume import Volume
 from .dicom import dicom_folders, has_dicom, read_dicom
-from .formats import HEAT_MAP, SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
+from .formats import DICOM_SEGMENTATION, HEAT_MAP, SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
 from .itk import read_itk
 from .nifti import read_nifti
 from .pictures import read_picture
@@ -111,7 +111,11 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return bool(file_format(path)) and not path.name.lower().endswith(SEGMENTATION) and not _is_output(path)
+    return (
+        bool(file_format(path))
+        and not path.name.lower().endswith((SEGMENTATION, DICOM_SEGMENTATION))
+        and not _is_output(path)
+    )
 
 
 def _is_output(path: Path) -> bool:

@@ -12,7 +12,9 @@ import numpy as np
 from ..arrays import AnyArray
 from ..files import atomic_path
 from ..volume import Volume
+from .itk import damaged
 from .raw import flip_lps_ras
+from .reading import check_readable
 
 Color = tuple[float, float, float]
 Code = tuple[str, str, str]
@@ -69,7 +71,7 @@ def write_segmentation(
         ValueError: shape, type or names do not fit the labels.
         UsageError: the place cannot be written.
     """
-    labels = _checked(labels_kji, volume, names)
+    labels = checked_labels(labels_kji, volume, names)
     header = _header(volume)
     header["segments"] = [
         _segment(number, name, colors[(number - 1) % len(colors)], terminology) for number, name in enumerate(names, 1)
@@ -79,7 +81,27 @@ def write_segmentation(
     return Path(path)
 
 
-def _checked(labels_kji: AnyArray, volume: Volume, names: Sequence[str]) -> AnyArray:
+def segment_names(path: Path | str) -> list[str]:
+    """Return the names of a segmentation file's segments, in order.
+
+    Raises:
+        InputError: the file is missing or no segmentation.
+    """
+    import slicerio
+
+    check_readable(Path(path))
+    try:
+        return [str(one["name"]) for one in slicerio.read_segmentation(str(path), skip_voxels=True)["segments"]]
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise damaged(Path(path).name, error) from error
+
+
+def checked_labels(labels_kji: AnyArray, volume: Volume, names: Sequence[str]) -> AnyArray:
+    """Return labels in the smallest type that holds them.
+
+    Raises:
+        ValueError: shape, type or names do not fit the labels.
+    """
     labels = np.asarray(labels_kji)
     if labels.shape != volume.shape_kji:
         raise ValueError(f"labels have shape {labels.shape}; expected the volume's {volume.shape_kji}")

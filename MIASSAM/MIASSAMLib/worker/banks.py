@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import AnyArray
 from ..bank import Manifest, read_manifest, verify_bank
+from ..bank import import_bank as unpack
 from ..config import preset
 from ..protocols import SamModel
 from ..volume import Volume
@@ -62,6 +63,13 @@ def bank_info(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
     if arguments.get("verify"):
         answer["damage"] = verify_bank(path)
     return answer
+
+
+def import_bank(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Unpack a bank archive and describe the bank."""
+    path = Path(str(arguments["path"]))
+    manifest = unpack(Path(str(arguments["archive"])), path, bool(arguments.get("overwrite")), call.progress)
+    return {"path": str(path), **describe(manifest), "notes": list(manifest.notes)}
 
 
 def describe(manifest: Manifest) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Verbs:
         table: dict[str, Verb] = {"hello": hello, "make_sample": make_sample}
         table |= {name: self._engine_verb(name) for name in ENGINE_VERBS}
         table |= {"list_models": list_models, "fetch_model": fetch_model, "remove_models": remove_models}
+        table["import_bank"] = import_bank
         return {name: _naming_what_is_missing(verb) for name, verb in table.items()}
 
     def _engine_verb(self, name: str) -> Verb:
@@ -93,6 +94,13 @@ def remove_models(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
     freed = sum(each.n_bytes for each in here)
     removed = [each.entry.name for each in here if remove(each.entry.name)]
     return {"removed": removed, "freed_bytes": freed}
+
+
+def import_bank(arguments: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Unpack a bank "archive" as the folder "path", with "overwrite" over a bank of this name."""
+    from .banks import import_bank as unpack
+
+    return unpack(arguments, call)
 
 
 def _naming_what_is_missing(verb: Verb) -> Verb:
