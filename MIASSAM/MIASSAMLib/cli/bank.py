@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, UsageError
+from ..errors import UsageError
 from .arguments import (
     add_log_argument,
     add_model_arguments,
@@ -18,6 +18,7 @@ from .arguments import (
     add_preset_argument,
     parse_window,
 )
+from .companions import add_region_arguments, exclusion_masks, organ_regions
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     add_preprocessing_arguments(parser)
     add("--exclude-mask", nargs="+", type=Path, metavar="MASK", help="labels of what is not normal, one per input")
     add("--masks-suffix", metavar="SUFFIX", help="labels lie beside the inputs: NAME + SUFFIX, such as _label")
+    add_region_arguments(parser)
     words = "calibrate each place by itself: never, where that predicts normal volumes better, or always"
     add("--per-position", choices=("off", "auto", "on"), help=words)
     add("--anatomy", default="", help="words for the manifest, such as 'brain FLAIR axial'")
@@ -139,7 +141,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     modality = "" if arguments.modality == "auto" else arguments.modality
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
     n_kept(1, arguments.coreset_ratio)
-    sources = build_sources(arguments.inputs, arguments.exclude_mask, arguments.masks_suffix, modality)
+    sources = build_sources(arguments, modality)
     PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
     model = open_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
@@ -171,48 +173,19 @@ def _encoder(
         yield DaskEncoder(client, recipe, config, preprocessing)
 
 
-def build_sources(
-    inputs: list[Path], masks: list[Path] | None, suffix: str | None, modality: str = ""
-) -> list[BuildSource]:
-    """Pair inputs with their labels; no volume is decoded yet.
+def build_sources(arguments: argparse.Namespace, modality: str = "") -> list[BuildSource]:
+    """Pair inputs with their labels and regions; no volume is decoded yet.
 
     Raises:
-        InputError: an input or label is missing.
-        UsageError: there are not as many labels as inputs.
+        InputError: an input, label or region is missing.
+        UsageError: there are not as many labels or regions as inputs.
     """
     from ..api import normal_sources
     from ..volume_io import case_names, find_inputs
 
-    found = find_inputs(inputs)
-    if suffix:
-        found = [path for path in found if not _stem(path).endswith(suffix)]
-    return normal_sources(found, _pair_labels(found, masks, suffix), modality, case_names(found))
-
-
-def _pair_labels(found: list[Path], masks: list[Path] | None, suffix: str | None) -> list[Path | None]:
-    if masks and suffix:
-        raise UsageError("--exclude-mask and --masks-suffix were both given; choose one")
-    if masks:
-        from ..volume_io import find_inputs
-
-        return list(find_inputs(masks))
-    if suffix:
-        return [_beside(path, suffix) for path in found]
-    return [None] * len(found)
-
-
-def _beside(path: Path, suffix: str) -> Path | None:
-    stem = _stem(path)
-    label = path.with_name(stem + suffix + path.name[len(stem) :])
-    if not label.exists():
-        raise InputError(f"{path} has no label {label.name} beside it; add it, or take the volume out of the inputs")
-    return label
-
-
-def _stem(path: Path) -> str:
-    from ..volume_io import case_name
-
-    return case_name(path) if not path.is_dir() else path.name
+    masks, regions = exclusion_masks(arguments), organ_regions(arguments)
+    found = regions.without(masks.without(find_inputs(arguments.inputs)))
+    return normal_sources(found, masks.beside(found), modality, case_names(found), regions.beside(found))
 
 
 def run_info(arguments: argparse.Namespace) -> int:

@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--lesion", metavar="N", help=words)
     add("--input", type=Path, metavar="FILE", help="the volume, where it is no longer where the record says")
     add("--bank", type=Path, metavar="NAME.bank", help="the bank, where it is no longer where the record says")
+    add("--region", type=Path, metavar="MASK", help="the region that the result was bounded to, if it was")
     add_model_arguments(parser, default=None)
     add("--json", action="store_true", help="print the case's row as JSON")
 
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     record = read_record(base)
     segmenter = _open(arguments, record)
     options = options_of(record)
-    reading = segmenter.open(_read_input(arguments.input, base, record))
+    reading = segmenter.open(_bounded(_read_input(arguments.input, base, record), arguments.region, record))
     case = reopen_case(base, record, reading.prepared)
     if arguments.remove:
         slice_range(case.prepared.plane.n_slices, (arguments.slice, arguments.slice + 1))
@@ -105,6 +106,17 @@ def _read_input(given: Path | None, base: Path, record: Mapping[str, Any]) -> Vo
     if (digest := record["source_sha256"]) and source_digest(path) != digest:
         raise InputError(f"{path} is not the volume of this record (its SHA-256 differs); give that one with --input")
     return replace(read_volume(path), name=record["case"])
+
+
+def _bounded(volume: Volume, region: Path | None, record: Mapping[str, Any]) -> Volume:
+    """Bound a volume as the record's was."""
+    from ..api import bounded
+
+    volume = bounded(volume, region)
+    if volume.region_sha256 != (record["volume"]["region"] or {}).get("sha256", ""):
+        was = "bounded to a region" if record["volume"]["region"] else "not bounded to a region"
+        raise UsageError(f"this result was {was}, and {region or 'no region'} came; give --region as it was then")
+    return volume
 
 
 def _lesion(wanted: str | None, case: CaseResult, index: int, prompts: UserPrompts) -> int:

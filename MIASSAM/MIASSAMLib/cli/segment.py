@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Cancelled, MiassamError, UsageError
 from ..protocols import no_progress
 from .arguments import add_log_argument, add_model_arguments, add_preset_argument, parse_slices
+from .companions import add_region_arguments, organ_regions
 from .progress import say, staged, terminal_progress, traceback_words
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--contrast", default="none", choices=("none", "flair"), help=words)
     add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
     add("--dicom-seg", action="store_true", help="write X.seg.dcm as well, for DICOM inputs; needs miassam[dicom]")
+    add_region_arguments(parser)
     _add_run_arguments(parser)
 
 
@@ -69,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_output_dir(arguments.output)
     options = segment_options(arguments)
-    paths = find_inputs(arguments.inputs)
+    regions = organ_regions(arguments)
+    paths = regions.without(find_inputs(arguments.inputs))
     names = case_names(paths, with_folders=not arguments.no_paths)
     check_output_dir(arguments.output, [name + end for name in names for end in (*CASE_FILES, *MORE_FILES)], paths)
     if arguments.dicom_seg:
@@ -89,7 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
         choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.dicom_seg,
         arguments.resume, shows,
     )  # fmt: skip
-    cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
+    cases = [
+        dataclasses.replace(kept, path=path, name=name, region=region)
+        for path, name, region in zip(paths, names, regions.beside(paths), strict=True)
+    ]
     failures = []
     with (
         RunWriter(arguments.output, run_words if shows else run_without_paths(run_words)) as writer,
@@ -141,6 +147,7 @@ class CaseTask:
     dicom_seg: bool = False
     resume: bool = False
     show_paths: bool = True
+    region: Path | None = None
 
 
 def run_case_task(task: CaseTask) -> Record:
@@ -172,13 +179,13 @@ def _segment_cases(
 def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Record:
     """Segment one input and write its files; return its record, or why it failed (`kind`: the error's name)."""
     from ..outputs import failed_record, without_paths, write_case
-    from ..volume_io import read_volume, source_digest
+    from ..volume_io import source_digest
 
     try:
         digest = source_digest(task.path)
         if task.resume and not task.points and (known := _earlier_record(segmenter, task, digest)):
             return known
-        volume = dataclasses.replace(read_volume(task.path), name=task.name)
+        volume = _volume_of(task)
         if task.points:
             result = _outline_points(segmenter, volume, task)
         else:
@@ -219,9 +226,20 @@ def _earlier_record(segmenter: Segmenter, task: CaseTask, digest: str) -> Record
     try:
         record = json.loads(Path(f"{base}.json").read_text(encoding="utf-8"))
         found = record["source_sha256"], record["run_sha256"]
+        region = (record["volume"]["region"] or {}).get("sha256", "")
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return dict(record) if found == (digest, run_digest(segmenter.describe(task.options))) else None
+    if found != (digest, run_digest(segmenter.describe(task.options))) or bool(region) != bool(task.region):
+        return None
+    return dict(record) if not region or region == _volume_of(task).region_sha256 else None
+
+
+def _volume_of(task: CaseTask) -> Volume:
+    """Read the input of a task, bounded to its region."""
+    from ..api import bounded
+    from ..volume_io import read_volume
+
+    return bounded(dataclasses.replace(read_volume(task.path), name=task.name), task.region)
 
 
 def changes_of(arguments: argparse.Namespace) -> str:

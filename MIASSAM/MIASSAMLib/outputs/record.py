@@ -71,7 +71,8 @@ def _region(volume: Volume) -> dict[str, Any] | None:
     if volume.region_kji is None:
         return None
     count = int(np.count_nonzero(volume.region_kji))
-    return {"n_voxels": count, "volume_ml": _digits(count * volume.voxel_ml) if volume.has_spacing else None}
+    size = _digits(count * volume.voxel_ml) if volume.has_spacing else None
+    return {"n_voxels": count, "volume_ml": size, "sha256": volume.region_sha256}
 
 
 def failed_record(case: str, source: str, reason: str) -> dict[str, Any]:

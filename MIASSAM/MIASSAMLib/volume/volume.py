@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,13 @@ class Volume:
             raise InputError(
                 f"{self.name}: the region is empty: nothing would be compared; mark the organ in it, or leave it out"
             )
+
+    @property
+    def region_sha256(self) -> str:
+        """SHA-256 of the region, "" = none."""
+        if self.region_kji is None:
+            return ""
+        return hashlib.sha256(np.packbits(self.region_kji).tobytes()).hexdigest()
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:
