@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, MiassamError, UsageError
 from ..protocols import no_progress
-from .arguments import add_log_argument, add_model_arguments, add_preset_argument, parse_slices
+from .arguments import add_log_argument, add_model_arguments, add_preset_argument, add_spacing_argument, parse_slices
 from .progress import say, staged, terminal_progress, traceback_words
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_preset_argument(parser, default=None)
     add_model_arguments(parser, default=None)
     add("--modality", default="auto", choices=("auto", "mri", "ct", "oct"))
+    add_spacing_argument(parser)
     add("--slices", metavar="A:B", help="only these slices along the slice axis, B not included")
     add("--all-slices", action="store_true", help="segment every slice, as the paper does")
     add("--prompt", choices=("cog", "max", "box"))
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     shows = not arguments.no_paths
     kept = CaseTask(
         choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.dicom_seg,
-        arguments.resume, shows,
+        tuple(arguments.spacing) if arguments.spacing else None,        arguments.resume, shows,
     )  # fmt: skip
     cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
     failures = []
@@ -139,6 +140,7 @@ class CaseTask:
     options: SegmentOptions
     points: Path | None = None
     dicom_seg: bool = False
+    spacing_kji_mm: tuple[float, ...] | None = None
     resume: bool = False
     show_paths: bool = True
 
@@ -176,9 +178,14 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
 
     try:
         digest = source_digest(task.path)
-        if task.resume and not task.points and (known := _earlier_record(segmenter, task, digest)):
+        if (
+            task.resume
+            and not (task.points or task.spacing_kji_mm)
+            and (known := _earlier_record(segmenter, task, digest))
+        ):
             return known
         volume = dataclasses.replace(read_volume(task.path), name=task.name)
+        volume = volume.respaced(task.spacing_kji_mm) if task.spacing_kji_mm else volume
         if task.points:
             result = _outline_points(segmenter, volume, task)
         else:

@@ -131,6 +131,7 @@ def _measures(volume: Volume) -> Any:
     from highdicom import PixelMeasuresSequence
 
     column_mm, row_mm, slice_mm = (float(f"{value:.7g}") for value in volume.spacing_mm)
-    normal = np.cross(*(flip_lps_ras(volume.ijk_to_ras)[:3, axis] for axis in (0, 1)))
-    between_mm = abs(float(flip_lps_ras(volume.ijk_to_ras)[:3, 2] @ normal / np.linalg.norm(normal)))
+    along_i, along_j, along_k = volume.ijk_to_ras[:3, :3].T
+    normal = np.cross(along_i, along_j)
+    between_mm = abs(float(along_k @ normal / np.linalg.norm(normal)))
     return PixelMeasuresSequence((row_mm, column_mm), slice_mm, float(f"{between_mm:.7g}"))
