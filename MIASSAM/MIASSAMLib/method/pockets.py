@@ -36,6 +36,7 @@ def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArra
 
     pixels: (H, W), vitreous above, any unit. retina: where it is, found here when not given.
     The unit is the difference between the vitreous and the bright layers; three contrasts are added.
+    On fluid-free scans it stays below about 0.6 nearly everywhere.
     """
     retina = find_retina(pixels) if retina is None else retina
     ratio = max(1, round(len(pixels) / WORKING_ROWS))
@@ -43,7 +44,7 @@ def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArra
     inside = _average(retina.mask, ratio) > 0.5
     if not inside.any():
         return np.zeros(pixels.shape, np.float32)
-    height = _average(retina.height, ratio) / ratio
+    height = np.asarray(_average(retina.height, ratio) / ratio, np.float32)
     light = standard_light(small, inside, height)
     values = -_beside_layer(smooth_inside(light, inside, _DARK_SIGMA), inside, height)
     for sigma, reach in NEAR_AND_FAR:
@@ -137,7 +138,8 @@ def _average(values: AnyArray, ratio: int) -> FloatArray:
     """Return means of ratio x ratio px, float32; the last rows and columns are repeated to fill up."""
     rows, columns = values.shape
     full = np.pad(values.astype(np.float32), ((0, -rows % ratio), (0, -columns % ratio)), mode="edge")
-    return np.asarray(full.reshape(full.shape[0] // ratio, ratio, full.shape[1] // ratio, ratio).mean((1, 3)))
+    cells = full.reshape(full.shape[0] // ratio, ratio, full.shape[1] // ratio, ratio)
+    return np.asarray(cells.mean((1, 3)), np.float32)
 
 
 def _enlarge(values: FloatArray, ratio: int, shape: tuple[int, ...]) -> FloatArray:

@@ -88,11 +88,11 @@ def find_retina(pixels: AnyArray) -> RetinaSlice:
     inner = best_path(_inner_strength(clear, outer, unit), max(1, round(_INNER_STEP * unit)))
     quality = ndimage.gaussian_filter1d(strength[outer, np.arange(len(seen))], _QUALITY_SIGMA / _COLUMN_STEP)
     is_retina = np.interp(np.arange(columns), seen, quality) > _LEAST_QUALITY * np.median(quality)
-    smooth = [
+    inner, outer = (
         np.interp(np.arange(columns), seen, ndimage.median_filter(path, _MEDIAN_COLUMNS)) for path in (inner, outer)
-    ]
+    )
     places = np.arange(rows)[:, None]
-    return RetinaSlice(*smooth, (places >= smooth[0]) & (places <= smooth[1]) & ~outside & is_retina)
+    return RetinaSlice(inner, outer, (places >= inner) & (places <= outer) & ~outside & is_retina)
 
 
 def not_scanned(pixels: AnyArray) -> BoolArray:
