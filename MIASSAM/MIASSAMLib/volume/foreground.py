@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
+from .retina import retina_mask
 from .volume import Volume
 
 _AIR_HU = -500.0
@@ -20,10 +21,13 @@ def foreground_mask(volume: Volume) -> BoolArray:
     """Return bool (K, J, I): voxels of the patient.
 
     CT: above -500 HU. Skull-stripped or padded data (the minimum fills over 5 % of the volume and
-    few other voxels are close to it): above the minimum. OCT: everything. Otherwise: above half of
-    Otsu's level, so that dark tissue stays and the noise of air goes; holes are filled.
+    few other voxels are close to it): above the minimum. OCT: the retina (everything when there is none).
+    Otherwise: above half of Otsu's level, so that dark tissue stays and the noise of air goes; holes are filled.
     """
     voxels = volume.voxels_kji
+    if volume.modality == "oct":
+        retina = retina_mask(volume)
+        return retina if retina.any() else np.ones(volume.shape_kji, bool)
     if volume.modality == "ct":
         return np.asarray(voxels > _AIR_HU)
     lowest = float(voxels.min())
@@ -31,8 +35,6 @@ def foreground_mask(volume: Volume) -> BoolArray:
         return np.zeros(voxels.shape, bool)
     if _has_constant_background(voxels, lowest):
         return np.asarray(voxels > lowest)
-    if volume.modality == "oct":
-        return np.ones(voxels.shape, bool)
     return _solid(voxels > otsu_level(voxels) * 0.5 + 0.5 * lowest)
 
 
