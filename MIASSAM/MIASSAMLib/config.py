@@ -19,7 +19,7 @@ Distance = Literal["l2", "squared_l2"]
 PromptKind = Literal["cog", "max", "box"]
 MaskChoice = Literal["1", "2", "3", "auto"]
 PerPosition = Literal["off", "auto", "on"]
-Contrast = Literal["", "flair"]
+Contrast = Literal["", "features", "flair"]
 
 FRAME_PX = 1024
 """Side of SAM's square frame; prompts are given in its pixels."""
@@ -153,7 +153,8 @@ class RefinedConfig(Config):
         fusion_weights: weight of each kind's z score in the map.
         per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
             volumes better (auto).
-        contrast: "flair" makes the map one of brightness, for contrasts on which lesions are bright.
+        contrast: what the map shows. "" leaves it to the modality: pockets of fluid in OCT (docs/adr/0006), else the
+            features; "features" always the features; "flair" brightness, where lesions are bright.
         brightness_sigma_px: smoothing of that map, px of the 256 map.
         held_out_slices: how many slices of a build are held out.
         held_out_gap: in a bank of one volume a held-out slice is compared with slices more than this far away.

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
 from ..config import RefinedConfig
-from ..errors import UsageError
+from ..errors import InputError, UsageError
 from ..protocols import PatchSearcher
 from .anomaly_map import anomaly_map
 from .features import EncodedSlice, foreground_patches, search_slice
@@ -47,11 +47,11 @@ class PatchDistances:
 
 @dataclass(frozen=True)
 class HeldOutDistances:
-    """One held-out slice beside the rest of the bank, and its smoothed brightness (256, 256)."""
+    """One held-out slice beside the rest of the bank, and its maps (256, 256) that need no bank."""
 
     patches: PatchDistances
     foreground: BoolArray
-    brightness: FloatArray
+    contrasts: Mapping[str, FloatArray]
     source: str
     index: int
     pixel_mm: float
@@ -133,16 +133,14 @@ class Calibration:
     Attributes:
         config: the preset.
         scales_: feature kind -> mean and spread of the patches' L2 distance, pooled or by place.
-        features_: the law of the map of fused z scores.
-        brightness_: the law of the map of brightness, for contrasts on which lesions are bright.
+        laws_: the laws of the maps: of fused z scores (`features`), of `brightness`, and in OCT of `fluid`.
         pixels_mm_: smallest and largest pixel of the held-out slices; None for banks that do not tell.
     """
 
     def __init__(self, config: RefinedConfig) -> None:
         self.config = config
         self.scales_: dict[str, NormalScale] = {}
-        self.features_: MapLaw
-        self.brightness_: MapLaw
+        self.laws_: dict[str, MapLaw] = {}
         self.pixels_mm_: tuple[float, float] | None = None
 
     @classmethod
@@ -152,8 +150,9 @@ class Calibration:
         by_kind = {kind: [item.normal(kind) for item in measured] for kind in config.features}
         grid = choose_grid(list(by_kind.values()), config)
         self.scales_ = {kind: fit_scale(normal, grid, config) for kind, normal in by_kind.items()}
-        self.features_ = MapLaw.fit([self._fused(item.patches) for item in measured], measured, config)
-        self.brightness_ = MapLaw.fit([item.brightness for item in measured], measured, config)
+        self.laws_["features"] = MapLaw.fit([self._fused(item.patches) for item in measured], measured, config)
+        for name in set.intersection(*(set(item.contrasts) for item in measured)):
+            self.laws_[name] = MapLaw.fit([item.contrasts[name] for item in measured], measured, config)
         pixels = [item.pixel_mm for item in measured]
         self.pixels_mm_ = (min(pixels), max(pixels)) if pixels and min(pixels) > 0 else None
         return self
@@ -161,10 +160,10 @@ class Calibration:
     def to_arrays(self) -> dict[str, AnyArray]:
         """Return the arrays of `calibration.npz`."""
         arrays = {f"kind_{kind}": scale.to_array() for kind, scale in self.scales_.items()}
-        for name, law in (("features", self.features_), ("brightness", self.brightness_)):
+        for name, law in self.laws_.items():
             arrays[f"{name}_law"] = np.array([law.mean, law.spread, law.level])
             arrays[f"{name}_peaks"], arrays[f"{name}_masses"] = law.extremes.peaks, law.extremes.masses
-        arrays["slice_depth"] = self.features_.extremes.depths
+        arrays["slice_depth"] = self.law.extremes.depths
         return {**arrays, "pixels_mm": np.array(self.pixels_mm_ or (0.0, 0.0))}
 
     @classmethod
@@ -178,7 +177,8 @@ class Calibration:
         names = [name.removeprefix("kind_") for name in arrays if name.startswith("kind_")]
         try:
             self.scales_ = {name: NormalScale.from_array(arrays[f"kind_{name}"]) for name in names}
-            self.features_, self.brightness_ = (_read_law(arrays, name, config) for name in ("features", "brightness"))
+            laws = {"features", "brightness", *(name[:-4] for name in arrays if name.endswith("_law"))}
+            self.laws_ = {name: _read_law(arrays, name, config) for name in sorted(laws)}
             low, high = (float(value) for value in arrays["pixels_mm"])
         except KeyError as error:
             raise UsageError(f"the bank's calibration lacks {error}; build the bank again") from error
@@ -188,7 +188,19 @@ class Calibration:
     @property
     def law(self) -> MapLaw:
         """The law of the map that the preset asks for."""
-        return self.brightness_ if self.config.contrast else self.features_
+        return self.laws_[self.shown]
+
+    @property
+    def shown(self) -> str:
+        """What the map shows: `brightness`, `fluid` or `features`."""
+        if self.config.contrast == "flair":
+            return "brightness"
+        return "fluid" if "fluid" in self.laws_ and not self.config.contrast else "features"
+
+    @property
+    def is_sharp(self) -> bool:
+        """Whether the map is about as sharp as the image: features are not."""
+        return self.shown != "features"
 
     @property
     def level(self) -> float:
@@ -196,10 +208,18 @@ class Calibration:
         return self.law.level
 
     def map(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
-        """Return the z-map (256, 256) of a slice; OUTSIDE beyond the foreground."""
-        if self.config.contrast:
-            assert encoded.brightness is not None
-            return self.law.standardize(encoded.brightness, encoded.foreground)
+        """Return the z-map (256, 256) of a slice; OUTSIDE beyond the foreground.
+
+        Raises:
+            InputError: the bank was calibrated on B-scans of OCT and this slice is none.
+        """
+        if self.shown != "features":
+            if self.shown not in encoded.contrasts:
+                raise InputError(
+                    "the bank was calibrated on B-scans of OCT and this volume is none; choose a bank of its kind, or "
+                    "give --modality oct if it was taken wrongly"
+                )
+            return self.law.standardize(encoded.contrasts[self.shown], encoded.foreground)
         squared = {kind: search_slice(encoded, bank, kind, self.config) for kind in self.config.features}
         wanted, places = foreground_patches(encoded.foreground, self.config), patch_places(encoded.foreground)
         patches = PatchDistances(squared, wanted, places, encoded.depth)

@@ -41,6 +41,7 @@ class Target:
         values: the map (256, 256); zero where there is none.
         cluster: the part of the map it belongs to, bool (256, 256), or None.
         level: the cluster-forming level.
+        is_sharp: the map is about as sharp as the image, so that it shows the shape of what it shows.
         embedding: image embedding of the slice (256, 64, 64).
         prepared: the volume.
     """
@@ -52,6 +53,7 @@ class Target:
     values: FloatArray
     cluster: BoolArray | None
     level: float
+    is_sharp: bool
     embedding: torch.Tensor
     prepared: PreparedVolume
 
@@ -178,13 +180,14 @@ def _choose(
 ) -> Finding:
     """Weigh the candidates and describe the best."""
     frame = target.prepared.frame
-    if config.contrast and target.cluster is not None:
+    if target.is_sharp and target.cluster is not None:
         candidates = [*candidates, _map_outline(target)]
     kept = [replace(one, mask=keep_touching(one.mask, target.anchor)) for one in candidates]
     on_map = [np.asarray(native_to_map(one.mask, frame) > 0.5) for one in kept]
     thirds = [number for number, one in enumerate(kept) if one.mask_index == "3"]
     cluster = () if target.cluster is None else (target.cluster,)
-    witness = Witness(raster, target.values, target.cluster, (*(on_map[n] for n in thirds), *cluster), config)
+    others = (*(on_map[n] for n in thirds), *cluster)
+    witness = Witness(raster, target.values, target.cluster, others, config, target.is_sharp)
     judged = [
         replace(one, evidence=witness.judge(on_map[number], thirds.index(number) if number in thirds else None),
                 obeyed=_obeyed(one.mask, target.points))

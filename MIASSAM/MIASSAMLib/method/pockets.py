@@ -5,13 +5,14 @@ layer. Two things tell them apart. A layer goes on: the same distance above the 
 other columns of the scan. A pocket ends: in all but one of eight directions brighter tissue lies near. Each is
 measured beside what is usual in the scan at that distance, so that no bank is needed for the map; the bank's normal
 scans say how high it may go. Brightness is the log of the signal, 0 at the vitreous and 1 at the bright layers, and
-columns in the shadow of a vessel are lifted by what their epithelium lacks.
+columns in the shadow of a vessel are lifted by what their epithelium lacks. Just above the epithelium the bright
+bands of the receptors shut everything in from below, so that the dark layer there counts half.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..volume.retina import RetinaSlice, find_retina, not_scanned
@@ -29,6 +30,8 @@ _VITREOUS_ROWS, _LEAST_VITREOUS = (5, 40), 125
 _BRIGHT_PERCENTILE = 75
 _BAND_ROWS = (5, 15)
 _SHADE_COLUMNS, _SHADE_PERCENTILE = 51, 60
+_LOW_ROWS, _LOW_EDGE_ROWS, _LOW_WEIGHT = 15, 1.5, 0.5
+"""Up to this height (about 0.12 mm) a pocket counts half: most false ones of fluid-free scans lay there."""
 
 
 def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArray:
@@ -50,7 +53,7 @@ def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArra
     for sigma, reach in NEAR_AND_FAR:
         tissue = smooth_inside(light, inside, sigma)
         values += _beside_layer(enclosure(tissue, reach), inside, height)
-    values = smooth_inside(values, inside, _LAST_SIGMA)
+    values = smooth_inside(values, inside, _LAST_SIGMA) * _weight(height)
     return np.where(retina.mask, _enlarge(values, ratio, pixels.shape), 0).astype(np.float32)
 
 
@@ -88,6 +91,12 @@ def _vitreous(inside: BoolArray, pixels: FloatArray) -> BoolArray:
     top = np.where(inside.any(0), inside.argmax(0), 0)
     above = top - np.arange(len(inside))[:, None]
     return (above > _VITREOUS_ROWS[0]) & (above < _VITREOUS_ROWS[1]) & ~not_scanned(pixels)
+
+
+def _weight(height: FloatArray) -> FloatArray:
+    """Return how much a pocket counts (H, W): half near the epithelium, whole above."""
+    above = special.expit((height - _LOW_ROWS) / _LOW_EDGE_ROWS)
+    return np.asarray(_LOW_WEIGHT + (1 - _LOW_WEIGHT) * above, np.float32)
 
 
 def _shade(log: FloatArray, height: FloatArray) -> FloatArray:

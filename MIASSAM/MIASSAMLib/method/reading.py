@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray
-from ..config import Config, MaskChoice, PromptKind, RefinedConfig
+from ..config import Config, MaskChoice, PromptKind
 from ..errors import UsageError
 from ..protocols import PatchSearcher, SamModel
 from .embeddings import EmbeddingCache, embedding_key
-from .features import EncodedSlice, encode_slices, extract_features, smoothed_brightness
+from .features import EncodedSlice, contrast_maps, encode_slices, extract_features
 from .prepare import PreparedVolume
 
 
@@ -172,10 +172,8 @@ class Reading:
         raster = self.prepared.rasters([index], self.model.input_px, self.config)
         foreground = self.prepared.foreground_map(index)
         features = _FeaturesOnDemand(self.config, embedding, raster, foreground)
-        brightness = None
-        if isinstance(self.config, RefinedConfig):
-            brightness = smoothed_brightness(raster[0], foreground, self.config)
-        return EncodedSlice(index, embedding, features, foreground, brightness, self.prepared.depth(index))
+        contrasts = contrast_maps(self.prepared, index, raster[0], self.config)
+        return EncodedSlice(index, embedding, features, foreground, contrasts, self.prepared.depth(index))
 
 
 class _FeaturesOnDemand(Mapping[str, FloatArray]):

@@ -52,7 +52,7 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
     """Outline what the user points at on a slice, as the run outlines what the map points at."""
     calibration = read_calibration(reading) if reading.bank is not None else None
     if calibration is None:
-        spot = _Spot(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0)
+        spot = _Spot(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None)
         target = _target(spot, points)
         return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
     if index not in reading.maps:
@@ -62,7 +62,7 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
         _score(reading, needed, calibration, options, no_progress, Stopwatch())
     values = _map(reading, index)
     cluster = _cluster_at(values, calibration.level, _to_map(reading, points.shown_xy), options.all_slices)
-    spot = _Spot(reading, index, values, cluster, calibration.level)
+    spot = _Spot(reading, index, values, cluster, calibration.level, calibration.is_sharp)
     own = _with_own_prompts(spot, options)
     is_own = own is not None and points.is_just(own.points.shown_xy)
     target = own if own and is_own else _target(spot, points)
@@ -166,13 +166,14 @@ def _to_map(reading: Reading, native_xy: DoubleArray) -> DoubleArray:
 
 @dataclass(frozen=True)
 class _Spot:
-    """A cluster (256, 256) of a slice's map, None where there is none, and the level that cut it out."""
+    """A cluster (256, 256) of a slice's map, None where there is none, with what cut it out and how sharp it is."""
 
     reading: Reading
     index: int
     values: FloatArray
     cluster: BoolArray | None
-    level: float
+    level: float = 0.0
+    is_sharp: bool = False
 
     def box(self) -> DoubleArray:
         """Return the cluster's box x0, y0, x1, y1 in native pixels."""
@@ -199,7 +200,7 @@ def _target(spot: _Spot, points: UserPrompts) -> Target:
         points = replace(points, box_xyxy=spot.box())
     reading, index, is_box_only = spot.reading, spot.index, not len(points.inside)
     return Target(
-        index, points, "user", is_box_only, spot.values, spot.cluster, spot.level,
+        index, points, "user", is_box_only, spot.values, spot.cluster, spot.level, spot.is_sharp,
         reading.embedding(index), reading.prepared,
     )  # fmt: skip
 
@@ -219,10 +220,8 @@ def _outlined(
     findings: dict[int, list[Finding]] = {}
     for done, index in enumerate(sorted(work), 1):
         values = _map(reading, index)
-        own = [
-            _with_own_prompts(_Spot(reading, index, values, cluster, calibration.level), options)
-            for _, cluster in work[index]
-        ]
+        cut = (calibration.level, calibration.is_sharp)
+        own = [_with_own_prompts(_Spot(reading, index, values, cluster, *cut), options) for _, cluster in work[index]]
         outlined = outline(
             reading.model, [one for one in own if one], _config(reading), options.mask or reading.config.mask
         )
