@@ -5,7 +5,8 @@ layer. Two things tell them apart. A layer goes on: the same distance above the 
 other columns of the scan. A pocket ends: in all but one of eight directions brighter tissue lies near. Each is
 measured beside what is usual in the scan at that distance, so that no bank is needed for the map; the bank's normal
 scans say how high it may go. Brightness is the log of the signal, 0 at the vitreous and 1 at the bright layers, and
-columns in the shadow of a vessel are lifted by what their epithelium lacks. Just above the epithelium the bright
+columns in the shadow of a vessel are lifted by what their epithelium lacks; deep shadow is no darker than fluid, and a
+deposit no brighter a wall than a layer. Just above the epithelium the bright
 bands of the receptors shut everything in from below, so that the dark layer there counts half.
 """
 
@@ -30,6 +31,7 @@ _VITREOUS_ROWS, _LEAST_VITREOUS = (5, 40), 125
 _BRIGHT_PERCENTILE = 75
 _BAND_ROWS = (5, 15)
 _SHADE_COLUMNS, _SHADE_PERCENTILE = 51, 60
+_LEAST_LIGHT, _MOST_LIGHT = 0.3, 0.8
 _LOW_ROWS, _LOW_EDGE_ROWS, _LOW_WEIGHT = 15, 1.5, 0.5
 """Up to this height (about 0.12 mm) a pocket counts half: most false ones of fluid-free scans lay there."""
 
@@ -49,10 +51,9 @@ def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArra
         return np.zeros(pixels.shape, np.float32)
     height = np.asarray(_average(retina.height, ratio) / ratio, np.float32)
     light = standard_light(small, inside, height)
-    values = -_beside_layer(smooth_inside(light, inside, _DARK_SIGMA), inside, height)
+    values = -_beside_layer(_tissue(light, inside, _DARK_SIGMA), inside, height)
     for sigma, reach in NEAR_AND_FAR:
-        tissue = smooth_inside(light, inside, sigma)
-        values += _beside_layer(enclosure(tissue, reach), inside, height)
+        values += _beside_layer(enclosure(_tissue(light, inside, sigma), reach), inside, height)
     values = smooth_inside(values, inside, _LAST_SIGMA) * _weight(height)
     return np.where(retina.mask, _enlarge(values, ratio, pixels.shape), 0).astype(np.float32)
 
@@ -84,6 +85,11 @@ def smooth_inside(values: AnyArray, inside: BoolArray, sigma: float) -> FloatArr
     share = ndimage.gaussian_filter(inside.astype(np.float32), sigma, truncate=3)
     mean = ndimage.gaussian_filter(np.where(inside, values, 0).astype(np.float32), sigma, truncate=3)
     return np.where(inside, mean / np.maximum(share, 1e-3), 0).astype(np.float32)
+
+
+def _tissue(light: FloatArray, inside: BoolArray, sigma: float) -> FloatArray:
+    """Return the smoothed light between that of fluid and that of a bright layer (H, W), 0 outside."""
+    return np.where(inside, np.clip(smooth_inside(light, inside, sigma), _LEAST_LIGHT, _MOST_LIGHT), 0)
 
 
 def _vitreous(inside: BoolArray, pixels: FloatArray) -> BoolArray:

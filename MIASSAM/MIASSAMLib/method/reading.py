@@ -91,7 +91,7 @@ class Reading:
         cache: keeps every slice's embedding, for decoding again; None keeps those that `rest` is told to keep.
 
     Attributes:
-        maps: slice index -> map (256, 256) float16, once it is known.
+        maps: slice index -> maps float16, once they are known: (256, 256), of the calibrated way (kinds, 256, 256).
         clusters: slice index -> what the way found in the map, once it is known.
         n_encoded: how many slices went through the encoder.
     """
