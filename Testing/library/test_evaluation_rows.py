@@ -240,7 +240,7 @@ def test_the_ceiling_finds_every_lesion_by_a_click_in_each_and_is_marked_as_orac
         assert row.n_found == view.lesions.n_lesions == 1
     sizes = np.count_nonzero(view.truth, (1, 2))
     dices = [2 * row.true[sizes > 0] / (row.marked + sizes)[sizes > 0] for row in (ceiling, best)]
-    assert (dices[1] > dices[0]).all(), "the truth chooses better than the program"
+    assert (dices[1] >= dices[0]).all() and (dices[1] > dices[0]).any(), "the truth chooses better than the program"
     (row,) = make_rows(pool_records(lambda: [record]), [CEILING], "fake")
     assert row["is_oracle"] and row["lesion_sensitivity"] == 1.0 and row["false_area_normal"] == 0.0
     assert CEILING.text not in baselines.observe_baselines(None, view, PRESETS["published-code"]).masks

@@ -19,6 +19,7 @@ from ..volume.slice_image import map_to_frame_xy
 from .calibration import OUTSIDE, Calibration
 from .lesions import Cluster, SliceClusters, find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
+from .prepare import PreparedVolume
 from .prompts import UserPrompts, cluster_box, cluster_point
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import Finding, SegmentedSlices, SliceResult
@@ -135,9 +136,7 @@ def _lesions(
     reading: Reading, indexes: range, calibration: Calibration, options: SegmentOptions
 ) -> list[list[tuple[int, BoolArray]]]:
     """Return lesions as (slice index, cluster) pairs; with `all_slices` also each other slice's heaviest cluster."""
-    config, prepared = _config(reading), reading.prepared
-    independent_mm = config.independent_bscan_mm if prepared.is_bscans else config.independent_mm
-    looks = len(indexes) * min(1.0, float(prepared.plane.spacing_yxs_mm[2]) / independent_mm)
+    looks = independent_looks(reading.prepared, len(indexes), _config(reading))
     clusters: list[Cluster] = [cluster for index in indexes for cluster in reading.clusters[index].uncommon]
     groups = link_lesions(clusters, seed_tail(looks, options.sensitivity))
     lesions = [[(cluster.index, cluster.mask) for cluster in group] for group in groups]
@@ -146,6 +145,12 @@ def _lesions(
         rest = [index for index in indexes if index not in taken and (_map(reading, index) > OUTSIDE).any()]
         lesions += [[(index, top_cluster(_map(reading, index), calibration.level, OUTSIDE))] for index in rest]
     return lesions
+
+
+def independent_looks(prepared: PreparedVolume, n_slices: int, config: RefinedConfig) -> float:
+    """Return how many of a volume's slices count as independent of each other."""
+    apart_mm = config.independent_bscan_mm if prepared.is_bscans else config.independent_mm
+    return n_slices * min(1.0, float(prepared.plane.spacing_yxs_mm[2]) / apart_mm)
 
 
 def _is_sharp(reading: Reading, index: int, cluster: BoolArray | None, calibration: Calibration) -> bool:
