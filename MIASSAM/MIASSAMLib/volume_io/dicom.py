@@ -45,9 +45,8 @@ def read_dicom(path: Path) -> RawImage:
         chosen, found = _chosen(path)
         if chosen is None:
             return _one_file(path)
-        notes = (chosen.note,) if chosen.note else ()
-        notes += () if len(found) == 1 else (_others(chosen, found),)
-        return _read_series(chosen, (path if path.is_dir() else path.parent).name, notes)
+        notes = [chosen.note, "" if len(found) == 1 else _others(chosen, found)]
+        return _read_series(chosen, (path if path.is_dir() else path.parent).name, tuple(filter(None, notes)))
 
 
 def slice_files(path: Path) -> list[Path]:
