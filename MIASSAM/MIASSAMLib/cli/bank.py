@@ -72,8 +72,8 @@ def run_export(arguments: argparse.Namespace) -> int:
     with terminal_progress() as progress:
         origin = Origin(arguments.source, arguments.license, arguments.keep_names)
         export_bank(arguments.bank, arguments.output, origin, progress)
-    say(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB, no images inside")
-    say("  Whoever has it can test whether a scan is in it and may approximate slices: see docs/files.md on privacy.")
+    say(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB, no image files inside")
+    say("  Whoever has it can draw coarse pictures of its slices and tell whether a scan is in it (docs/files.md).")
     return 0
 
 
