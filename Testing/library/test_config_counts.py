@@ -18,7 +18,6 @@ from MIASSAMLib.volume import Volume
 NORMALS, SLICES = 3, 3
 ONE_VOLUME = ("held_out_gap",)
 """Fields that count in a bank of one volume."""
-OF_OCT = ("fluid_share", "independent_bscan_mm", "native_windows")
 ANOTHER: dict[str, Any] = {
     "features": ("intensity",), "mask": "1", "prompt": "max", "detour_px": 64, "distance": "squared_l2", "seed": 5,
     "fusion_weights": (1.0, 0.2), "per_position": "on", "contrast": "flair", "held_out_slices": 3, "gamma": 1.0,
@@ -28,7 +27,7 @@ ANOTHER: dict[str, Any] = {
     "window_share": 0.2, "lesion_margin": 0, "box_level": 0.05, "brightness_sigma_px": 6.0, "held_out_gap": 0,
     "dense_prompt_logit": 30.0, "scale_width_cells": (3.0, 6.0), "scale_prior": 40.0, "scale_least_spread": 3.0,
     "tail_quantile": 0.3, "depth_sigma": 5.0, "depth_least_weight": 5.0,
-    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01, "independent_bscan_mm": 1e-9, "native_windows": (0.1,),
+    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01,
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {
     "scale_width_cells": {"per_position": "on"},
@@ -39,7 +38,7 @@ WITH: dict[str, dict[str, Any]] = {
     "seed": {"held_out_slices": 3},
 }
 """What must be on for a field to count."""
-IN_OCT = ("fluid_share", "independent_bscan_mm", "native_windows")
+IN_OCT = ("fluid_share",)
 """Fields that count in OCT only."""
 ELSEWHERE = {
     **dict.fromkeys(
@@ -47,6 +46,8 @@ ELSEWHERE = {
         "test_volume_window.py",
     ),
     "per_position_volumes": "test_normal_scale.py",
+    "independent_bscan_mm": "test_oct.py",
+    "native_windows": "test_oct.py",
 }
 
 
@@ -125,8 +126,6 @@ def test_every_field_of_a_preset_changes_the_result_or_is_refused(segmented, pre
         pytest.skip(f"{ELSEWHERE[name]} asks it of volumes made for it")
     if name == "independent_mm":
         pytest.skip("three slices hold no cluster between two seeds; test_lesions.py asks what more looks change")
-    if name in OF_OCT:
-        pytest.skip("counts where there are B-scans or clicks; test_oct.py asks for it")
     before = dataclasses.replace(PRESETS[preset], **WITH.get(name, {}))
     if preset == "paper" and name == "box_level":
         before = dataclasses.replace(before, prompt="box")
