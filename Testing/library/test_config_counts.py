@@ -17,7 +17,7 @@ from MIASSAMLib.volume import Volume
 NORMALS, SLICES = 3, 3
 ONE_VOLUME = ("held_out_gap",)
 """Fields that count in a bank of one volume."""
-OF_OCT = ("fluid_share", "independent_bscan_mm", "native_windows")
+OF_OCT = ("fluid_light", "fluid_low_um", "fluid_low_weight", "fluid_share", "independent_bscan_mm", "native_windows")
 ANOTHER: dict[str, Any] = {
     "features": ("intensity",), "mask": "1", "prompt": "max", "detour_px": 64, "distance": "squared_l2", "seed": 5,
     "fusion_weights": (1.0, 0.2), "per_position": "on", "contrast": "flair", "held_out_slices": 3, "gamma": 1.0,

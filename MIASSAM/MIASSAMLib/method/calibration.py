@@ -74,7 +74,8 @@ def measure_parts(values: FloatArray, labels: AnyArray, count: int, level: float
 
 def slice_extremes(values: FloatArray, level: float) -> tuple[float, float]:
     """Return the log1p of the highest peak and of the heaviest mass among a map's clusters."""
-    peaks, masses = measure_parts(values, *ndimage.label(values > level), level)
+    labels, count = ndimage.label(values > level)
+    peaks, masses = measure_parts(values, labels, count, level)
     return float(np.log1p(peaks.max(initial=0))), float(np.log1p(masses.max(initial=0)))
 
 
