@@ -169,8 +169,11 @@ class RefinedConfig(Config):
         fusion_weights: weight of each kind's z score in the map.
         per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
             volumes better (auto), which takes at least per_position_volumes of them.
-        contrast: what the map shows. "" leaves it to the modality: pockets of fluid in OCT (docs/adr/0006), else the
-            features; "features" always the features; "flair" brightness, where lesions are bright.
+        contrast: what the map shows. "" leaves it to the modality: features, and in OCT pockets of fluid, too
+            (docs/adr/0006); "features" these alone; "flair" brightness, where lesions are bright.
+        fluid_light: pockets are told by light between these, 0 = vitreous, 1 = bright layers: deep shadow is no darker
+            than fluid, and a deposit no brighter a wall than a layer.
+        fluid_low_um, fluid_low_weight: below this height above the pigment epithelium a pocket counts this much.
         fluid_share: where features and fluid count (OCT), the share of the false alarms that fluid may make.
         brightness_sigma_px: smoothing of that map, px of the 256 map.
         held_out_slices: how many slices of a build are held out.
@@ -215,6 +218,9 @@ class RefinedConfig(Config):
     per_position: PerPosition = "auto"
     per_position_volumes: int = 3
     contrast: Contrast = ""
+    fluid_light: tuple[float, ...] = (0.3, 0.8)
+    fluid_low_um: float = 120.0
+    fluid_low_weight: float = 0.5
     fluid_share: float = 0.8
     brightness_sigma_px: float = 1.0
     held_out_slices: int = 160

@@ -27,7 +27,7 @@ ANOTHER: dict[str, Any] = {
     "window_share": 0.2, "lesion_margin": 0, "box_level": 0.05, "brightness_sigma_px": 6.0, "held_out_gap": 0,
     "dense_prompt_logit": 30.0, "scale_width_cells": (3.0, 6.0), "scale_prior": 40.0, "scale_least_spread": 3.0,
     "tail_quantile": 0.3, "depth_sigma": 5.0, "depth_least_weight": 5.0,
-    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01,
+    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01, "fluid_light": (0.5, 0.6),
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {
     "scale_width_cells": {"per_position": "on"},
@@ -38,7 +38,7 @@ WITH: dict[str, dict[str, Any]] = {
     "seed": {"held_out_slices": 3},
 }
 """What must be on for a field to count."""
-IN_OCT = ("fluid_share",)
+IN_OCT = ("fluid_share", "fluid_light", "fluid_low_um", "fluid_low_weight")
 """Fields that count in OCT only."""
 ELSEWHERE = {
     **dict.fromkeys(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
 import pytest
+from MIASSAMLib.config import RefinedConfig
 from MIASSAMLib.method.pockets import enclosure, pocket_map
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.volume import SlicePlane, Volume
@@ -84,6 +86,26 @@ def test_a_normal_retina_has_no_pocket(index):
 def test_a_cyst_is_a_pocket(seed, index):
     pixels, _, lesions = scan(seed, 2, index)
     assert dice(pocket_map(pixels) > LEVEL, lesions > 0) > 0.75
+
+
+@pytest.mark.parametrize(
+    "change", [{"fluid_light": (0.0, 2.0)}, {"fluid_low_um": 400.0}, {"fluid_low_weight": 0.2}], ids=str
+)
+def test_every_number_of_a_pocket_counts(change):
+    pixels = scan(701, 2, 5)[0]
+    changed = pocket_map(pixels, dataclasses.replace(RefinedConfig("refined"), **change))
+    assert np.abs(changed - pocket_map(pixels)).max() > 0.1
+
+
+def test_low_pockets_count_less():
+    pixels, _, lesions = scan(701, 2, 5)
+    half, whole = (
+        pocket_map(pixels, dataclasses.replace(RefinedConfig("refined"), fluid_low_weight=weight))
+        for weight in (0.5, 1.0)
+    )
+    low = (find_retina(pixels).height < 60 / 8.5) & (lesions > 0)
+    assert low.sum() > 50
+    np.testing.assert_allclose(half[low], whole[low] / 2, atol=0.05)
 
 
 def test_enclosure_is_the_height_of_the_second_lowest_wall_and_an_open_ditch_has_none():

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mask", choices=("1", "2", "3", "auto"))
     add("--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark")
     add("--min-lesion-ml", type=float, default=0.0, metavar="ML", help="leave out anomalies smaller than this")
-    words = "what the map shows (refined); none: pockets of fluid in OCT, else features; flair: bright lesions"
+    words = "what the map shows (refined); none: features, and in OCT pockets of fluid, too; flair: bright lesions"
     add("--contrast", default="none", choices=("none", "features", "flair"), help=words)
     add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
     add("--dicom-seg", action="store_true", help="write X.seg.dcm as well, for DICOM inputs; needs miassam[dicom]")

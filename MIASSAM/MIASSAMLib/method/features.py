@@ -123,7 +123,7 @@ def contrast_maps(prepared: PreparedVolume, index: int, raster: FloatArray, conf
         return {}
     maps = {"brightness": smoothed_brightness(raster, prepared.foreground_map(index), config)}
     if prepared.is_bscans:
-        maps["fluid"] = native_to_map(pocket_map(prepared.pixels(index)), prepared.frame)
+        maps["fluid"] = native_to_map(pocket_map(prepared.pixels(index), config), prepared.frame)
     return maps
 
 

@@ -5,9 +5,8 @@ layer. Two things tell them apart. A layer goes on: the same distance above the 
 other columns of the scan. A pocket ends: in all but one of eight directions brighter tissue lies near. Each is
 measured beside what is usual in the scan at that distance, so that no bank is needed for the map; the bank's normal
 scans say how high it may go. Brightness is the log of the signal, 0 at the vitreous and 1 at the bright layers, and
-columns in the shadow of a vessel are lifted by what their epithelium lacks; deep shadow is no darker than fluid, and a
-deposit no brighter a wall than a layer. Just above the epithelium the bright
-bands of the receptors shut everything in from below, so that the dark layer there counts half.
+columns in the shadow of a vessel are lifted by what their epithelium lacks. Just above the epithelium the bright
+bands of the receptors shut everything in from below, so that what lies there counts less.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from ..arrays import AnyArray, BoolArray, FloatArray
+from ..config import RefinedConfig
 from ..volume.retina import RetinaSlice, find_retina, not_scanned
 
 WORKING_ROWS = 248
@@ -31,12 +31,13 @@ _VITREOUS_ROWS, _LEAST_VITREOUS = (5, 40), 125
 _BRIGHT_PERCENTILE = 75
 _BAND_ROWS = (5, 15)
 _SHADE_COLUMNS, _SHADE_PERCENTILE = 51, 60
-_LEAST_LIGHT, _MOST_LIGHT = 0.3, 0.8
-_LOW_ROWS, _LOW_EDGE_ROWS, _LOW_WEIGHT = 15, 1.5, 0.5
-"""Up to this height (about 0.12 mm) a pocket counts half: most false ones of fluid-free scans lay there."""
+_ROW_UM, _LOW_EDGE_ROWS = 8.0, 1.5
 
 
-def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArray:
+DEFAULT = RefinedConfig("refined")
+
+
+def pocket_map(pixels: AnyArray, config: RefinedConfig = DEFAULT, retina: RetinaSlice | None = None) -> FloatArray:
     """Return how much each pixel of a B-scan looks like a pocket of fluid, float32 (H, W), 0 outside the retina.
 
     pixels: (H, W), vitreous above, any unit. retina: where it is, found here when not given.
@@ -51,10 +52,18 @@ def pocket_map(pixels: AnyArray, retina: RetinaSlice | None = None) -> FloatArra
         return np.zeros(pixels.shape, np.float32)
     height = np.asarray(_average(retina.height, ratio) / ratio, np.float32)
     light = standard_light(small, inside, height)
-    values = -_beside_layer(_tissue(light, inside, _DARK_SIGMA), inside, height)
+
+    darkest, brightest = config.fluid_light
+
+    def tissue(sigma: float) -> FloatArray:
+        return np.where(inside, np.clip(smooth_inside(light, inside, sigma), darkest, brightest), 0)
+
+    values = -_beside_layer(tissue(_DARK_SIGMA), inside, height)
     for sigma, reach in NEAR_AND_FAR:
-        values += _beside_layer(enclosure(_tissue(light, inside, sigma), reach), inside, height)
-    values = smooth_inside(values, inside, _LAST_SIGMA) * _weight(height)
+        values += _beside_layer(enclosure(tissue(sigma), reach), inside, height)
+    values = smooth_inside(values, inside, _LAST_SIGMA)
+    above = special.expit((height - config.fluid_low_um / _ROW_UM) / _LOW_EDGE_ROWS)
+    values *= (config.fluid_low_weight + (1 - config.fluid_low_weight) * above).astype(np.float32)
     return np.where(retina.mask, _enlarge(values, ratio, pixels.shape), 0).astype(np.float32)
 
 
@@ -87,22 +96,11 @@ def smooth_inside(values: AnyArray, inside: BoolArray, sigma: float) -> FloatArr
     return np.where(inside, mean / np.maximum(share, 1e-3), 0).astype(np.float32)
 
 
-def _tissue(light: FloatArray, inside: BoolArray, sigma: float) -> FloatArray:
-    """Return the smoothed light between that of fluid and that of a bright layer (H, W), 0 outside."""
-    return np.where(inside, np.clip(smooth_inside(light, inside, sigma), _LEAST_LIGHT, _MOST_LIGHT), 0)
-
-
 def _vitreous(inside: BoolArray, pixels: FloatArray) -> BoolArray:
     """Return what was scanned up to 40 rows above the retina, but for the 5 nearest to it."""
     top = np.where(inside.any(0), inside.argmax(0), 0)
     above = top - np.arange(len(inside))[:, None]
     return (above > _VITREOUS_ROWS[0]) & (above < _VITREOUS_ROWS[1]) & ~not_scanned(pixels)
-
-
-def _weight(height: FloatArray) -> FloatArray:
-    """Return how much a pocket counts (H, W): half near the epithelium, whole above."""
-    above = special.expit((height - _LOW_ROWS) / _LOW_EDGE_ROWS)
-    return np.asarray(_LOW_WEIGHT + (1 - _LOW_WEIGHT) * above, np.float32)
 
 
 def _shade(log: FloatArray, height: FloatArray) -> FloatArray:
