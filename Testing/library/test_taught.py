@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from library.bank_helpers import build_bank as build_small_bank
 from library.bank_helpers import make_rows
+from library.test_worker_composition import FakeCall, asked
 from MIASSAMLib.api import open_segmenter, teach_normal
 from MIASSAMLib.bank import BankWriter, Lesson, MemoryBank, bank_info, taught, teach, unteach, verify_bank
 from MIASSAMLib.cli.main import main
@@ -16,7 +17,6 @@ from MIASSAMLib.errors import BankError, InputError
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.volume_io import write_volume
 from MIASSAMLib.worker.engine import Engine
-from library.test_worker_composition import FakeCall, asked
 
 
 @pytest.fixture
