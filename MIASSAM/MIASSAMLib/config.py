@@ -19,7 +19,7 @@ Distance = Literal["l2", "squared_l2"]
 PromptKind = Literal["cog", "max", "box"]
 MaskChoice = Literal["1", "2", "3", "auto"]
 PerPosition = Literal["off", "auto", "on"]
-Contrast = Literal["", "flair"]
+Contrast = Literal["", "features", "flair"]
 
 FRAME_PX = 1024
 """Side of SAM's square frame; prompts are given in its pixels."""
@@ -169,7 +169,9 @@ class RefinedConfig(Config):
         fusion_weights: weight of each kind's z score in the map.
         per_position: calibrate each place of the foreground by itself: off, on, or where it predicts normal
             volumes better (auto), which takes at least per_position_volumes of them.
-        contrast: "flair" makes the map one of brightness, for contrasts on which lesions are bright.
+        contrast: what the map shows. "" leaves it to the modality: pockets of fluid in OCT (docs/adr/0006), else the
+            features; "features" always the features; "flair" brightness, where lesions are bright.
+        fluid_share: where features and fluid count (OCT), the share of the false alarms that fluid may make.
         brightness_sigma_px: smoothing of that map, px of the 256 map.
         held_out_slices: how many slices of a build are held out.
         held_out_gap: in a bank of one volume a held-out slice is compared with slices more than this far away.
@@ -185,10 +187,13 @@ class RefinedConfig(Config):
     Lesions (docs/adr/0001):
         grow_tail: a cluster belongs to a lesion it overlaps when at most this share of normal slices has one as heavy.
         independent_mm: slices this far apart count as independent looks at the volume.
+        independent_bscan_mm: the same for B-scans of OCT, a hundred times finer than a body.
 
     Outlines of a cluster (docs/adr/0005):
         zoom: a cluster is looked at again in windows this many times as wide as it is.
         window_least_px: side of the smallest window, native px: less shows nothing but interpolation.
+        native_windows: where the slice has more pixels than the model sees, a user's point beside every cluster is
+            looked at in windows of these shares of the pixels the model sees.
         window_share: a window larger than this share of the slice is no closer look.
         ring_px: negative points lie between these distances from the cluster, px of the 256 map.
         ring_quiet: and where the map is below this many standard deviations.
@@ -210,6 +215,7 @@ class RefinedConfig(Config):
     per_position: PerPosition = "auto"
     per_position_volumes: int = 3
     contrast: Contrast = ""
+    fluid_share: float = 0.8
     brightness_sigma_px: float = 1.0
     held_out_slices: int = 160
     held_out_gap: int = 2
@@ -223,8 +229,10 @@ class RefinedConfig(Config):
     axis_sigma_mm: float = 0.0
     grow_tail: float = 0.3
     independent_mm: float = 10.0
+    independent_bscan_mm: float = 0.25
     zoom: tuple[float, ...] = (2.0, 3.0)
     window_least_px: int = 32
+    native_windows: tuple[float, ...] = (0.375, 0.75, 1.5)
     window_share: float = 0.75
     ring_px: tuple[float, ...] = (10.0, 24.0)
     ring_quiet: float = 1.0

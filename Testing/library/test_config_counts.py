@@ -27,7 +27,7 @@ ANOTHER: dict[str, Any] = {
     "window_share": 0.2, "lesion_margin": 0, "box_level": 0.05, "brightness_sigma_px": 6.0, "held_out_gap": 0,
     "dense_prompt_logit": 30.0, "scale_width_cells": (3.0, 6.0), "scale_prior": 40.0, "scale_least_spread": 3.0,
     "tail_quantile": 0.3, "depth_sigma": 5.0, "depth_least_weight": 5.0,
-    "reach_px": 90.0, "least_part": 0.9,
+    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01,
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {
     "scale_width_cells": {"per_position": "on"},
@@ -38,17 +38,21 @@ WITH: dict[str, dict[str, Any]] = {
     "seed": {"held_out_slices": 3},
 }
 """What must be on for a field to count."""
+IN_OCT = ("fluid_share",)
+"""Fields that count in OCT only."""
 ELSEWHERE = {
     **dict.fromkeys(
         ("window_medians", "air_hu", "constant_share", "near_share", "few_share", "otsu_share", "speck_share"),
         "test_volume_window.py",
     ),
     "per_position_volumes": "test_normal_scale.py",
+    "independent_bscan_mm": "test_oct.py",
+    "native_windows": "test_oct.py",
 }
 
 
-def small(n_slices: int) -> Grid:
-    grid = default_grid("brain")
+def small(n_slices: int, kind: str = "brain") -> Grid:
+    grid = default_grid(kind)
     return dataclasses.replace(grid, shape_kji=(n_slices, *grid.shape_kji[1:]))
 
 
@@ -65,22 +69,25 @@ def graded(volume: Volume) -> Volume:
 @pytest.fixture(scope="module")
 def segmented(embedded_model, tmp_path_factory):
     """Build and segment with a config; return heat map, labels and points."""
-    grid = small(SLICES)
-    normals = [make_phantom("brain", seed, 0, grid).volume for seed in range(NORMALS)]
-    alone = make_phantom("brain", 0, 0, small(2 * SLICES)).volume
-    marked = np.zeros(grid.shape_kji, np.uint8)
-    marked[0, 60, 60] = 1
-    case = graded(make_phantom("brain", 40, 0, grid).volume)
     known: dict[Config, Any] = {}
 
-    def run(config: Config, n_volumes: int) -> Any:
-        if (config, n_volumes) in known:
-            return known[config, n_volumes]
-        sources = [BuildSource(f"n{n}", lambda n=n: (normals[n], None if n else marked)) for n in range(n_volumes)]
+    def sources(kind: str, n_volumes: int) -> list[BuildSource]:
         if n_volumes == 1:
-            sources = [BuildSource("alone", lambda: (alone, None))]
+            alone = make_phantom(kind, 0, 0, small(2 * SLICES, kind)).volume
+            return [BuildSource("alone", lambda: (alone, None))]
+        grid = small(SLICES, kind)
+        marked = np.zeros(grid.shape_kji, np.uint8)
+        marked[0, 60, 60] = 1
+        normals = [make_phantom(kind, seed, 0, grid).volume for seed in range(n_volumes)]
+        return [BuildSource(f"n{n}", lambda n=n: (normals[n], None if n else marked)) for n in range(n_volumes)]
+
+    def run(config: Config, n_volumes: int, kind: str = "brain") -> Any:
+        if (config, n_volumes, kind) in known:
+            return known[config, n_volumes, kind]
+        phantom = make_phantom(kind, 40, 0 if kind == "brain" else 3, small(SLICES, kind)).volume
+        case = graded(phantom) if kind == "brain" else phantom
         path = Path(tmp_path_factory.mktemp("config")) / "x.bank"
-        bank = build_bank(path, sources, embedded_model, config, BuildOptions())
+        bank = build_bank(path, sources(kind, n_volumes), embedded_model, config, BuildOptions())
         segmenter = Segmenter(embedded_model, bank, config)
         reading = segmenter.open(case)
         every = segmenter.segment(reading, SegmentOptions(all_slices=True))
@@ -88,8 +95,15 @@ def segmented(embedded_model, tmp_path_factory):
         corrected = segmenter.correct(reading, 1, UserPrompts.inside_at((30.0, 30.0)))
         points = [(f.cog_xy, f.mask_index, f.why) for item in every.slices for f in item.findings]
         scores = [item.image_score for item in every.slices]
-        known[config, n_volumes] = every.heat_kji, every.labels_kji, unusual.labels_kji, corrected.mask, points, scores
-        return known[config, n_volumes]
+        known[config, n_volumes, kind] = (
+            every.heat_kji,
+            every.labels_kji,
+            unusual.labels_kji,
+            corrected.mask,
+            points,
+            scores,
+        )
+        return known[config, n_volumes, kind]
 
     return run
 
@@ -120,6 +134,7 @@ def test_every_field_of_a_preset_changes_the_result_or_is_refused(segmented, pre
     except MiassamError:
         return
     n_volumes = 1 if name in ONE_VOLUME else NORMALS
-    one, two = segmented(before, n_volumes), segmented(after, n_volumes)
+    kind = "retina" if name in IN_OCT else "brain"
+    one, two = segmented(before, n_volumes, kind), segmented(after, n_volumes, kind)
     is_same = all(np.array_equal(first, second) for first, second in zip(one[:4], two[:4], strict=True))
     assert not is_same or one[4:] != two[4:], f"{name} changes nothing"

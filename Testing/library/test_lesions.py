@@ -12,7 +12,7 @@ REFINED = PRESETS["refined"]
 LEVEL = 2.0
 NORMAL = NormalExtremes(np.log1p(np.linspace(2, 5, 200)), np.log1p(np.linspace(1, 600, 200)), np.zeros(200), REFINED)
 CALIBRATION = Calibration(REFINED)
-CALIBRATION.features_ = MapLaw(0.0, 1.0, LEVEL, NORMAL)
+CALIBRATION.laws_["features"] = MapLaw(0.0, 1.0, LEVEL, NORMAL)
 
 
 def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
@@ -22,9 +22,9 @@ def spot(peak: float, x: int = 100, radius: int = 6) -> np.ndarray:
 
 
 def lesions_of(maps: list[np.ndarray], spacing: float = 5.0, sensitivity: float = 0.05) -> list[list[Cluster]]:
-    found = [find_clusters(index, values, 0.0, CALIBRATION) for index, values in enumerate(maps)]
+    found = [find_clusters(index, values[None], 0.0, CALIBRATION) for index, values in enumerate(maps)]
     clusters = [cluster for one in found for cluster in one.uncommon]
-    return link_lesions(clusters, seed_tail(len(maps) * spacing, sensitivity, REFINED))
+    return link_lesions(clusters, seed_tail(len(maps) * spacing / REFINED.independent_mm, sensitivity))
 
 
 def test_a_strong_group_is_a_lesion_and_common_clusters_are_not():
@@ -54,9 +54,9 @@ def test_the_rarest_lesion_comes_first():
 
 
 def test_more_slices_are_more_looks_and_ask_for_rarer_seeds():
-    assert seed_tail(10, 0.05, REFINED) == seed_tail(5, 0.05, REFINED)
-    assert np.isclose(1 - (1 - seed_tail(100, 0.05, REFINED)) ** 10, 0.05)
-    assert seed_tail(100, 0.2, REFINED) > seed_tail(100, 0.05, REFINED)
+    assert seed_tail(1, 0.05) == seed_tail(0.5, 0.05)
+    assert np.isclose(1 - (1 - seed_tail(10, 0.05)) ** 10, 0.05)
+    assert seed_tail(10, 0.2) > seed_tail(10, 0.05)
 
 
 def test_a_cluster_is_compared_with_normal_slices_of_its_own_depth():
@@ -85,8 +85,8 @@ def test_the_top_cluster_is_where_the_map_is_highest():
 
 
 def test_a_slice_scores_by_its_rarest_cluster_and_none_scores_nothing():
-    found = find_clusters(3, spot(60, x=60) + spot(2.5, x=180), 0.0, CALIBRATION)
+    found = find_clusters(3, (spot(60, x=60) + spot(2.5, x=180))[None], 0.0, CALIBRATION)
     (rare,) = found.uncommon
     assert rare.index == 3 and found.tail == rare.tail < 0.01 and found.score > 2
-    nothing = find_clusters(3, spot(0), 0.0, CALIBRATION)
+    nothing = find_clusters(3, spot(0)[None], 0.0, CALIBRATION)
     assert (nothing.tail, nothing.uncommon, nothing.score) == (1.0, (), 0.0)

@@ -154,7 +154,7 @@ def test_the_command_line_exports_imports_and_replaces(shared, tmp_path, capsys)
     assert main(["bank", "export", str(tmp_path / "a.bank"), "--output", str(tmp_path / "c.zip"), *words]) == 2
     archive = str(tmp_path / "c.bank.zip")
     assert main(["bank", "export", str(tmp_path / "a.bank"), "--output", archive, *words]) == 0
-    assert "no images inside" in capsys.readouterr().out
+    assert "no image files inside" in capsys.readouterr().out
     assert main(["bank", "import", archive, "--output", str(tmp_path / "a.bank")]) == 1
     assert main(["bank", "import", archive, "--output", str(tmp_path / "a.bank"), "--overwrite"]) == 0
     assert "license: CC0" in capsys.readouterr().out

@@ -109,7 +109,7 @@ def test_intensities_are_of_their_modality(kind, modality):
 
 
 def test_foreground_agrees_with_the_measured_one():
-    for kind in ("brain", "liver"):
+    for kind in ("brain", "liver", "retina"):
         true, found = phantom(kind).foreground_kji, foreground_mask(phantom(kind).volume)
         assert 2 * (true & found).sum() / (true.sum() + found.sum()) > 0.9, kind
 

@@ -57,7 +57,7 @@ def test_a_calibration_survives_the_file_and_says_what_it_lacks(brain_bank):
     again = read.to_arrays()
     assert set(again) == set(arrays)
     assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
-    assert Calibration.from_arrays(arrays, preset("refined:contrast=flair")).level == read.brightness_.level
+    assert Calibration.from_arrays(arrays, preset("refined:contrast=flair")).level == read.laws_["brightness"].level
     del arrays["brightness_law"]
     with pytest.raises(UsageError, match="lacks 'brightness_law'; build the bank again"):
         Calibration.from_arrays(arrays, preset("refined"))

@@ -117,6 +117,42 @@ def test_several_volumes_in_one_series_are_refused(tmp_path, monkeypatch):
         read_volume(tmp_path)
 
 
+def set_tags(folder: Path, first: int, **values) -> None:
+    """Set tags of the slices from a file number on."""
+    for path in folder.iterdir():
+        if int(path.stem[3:]) >= first:
+            header = pydicom.dcmread(path)
+            for keyword, value in values.items():
+                setattr(header, keyword, value)
+            header.save_as(path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "first", "second", "words"),
+    [
+        ("EchoTime", 20, 90, "echo time 20.*; echo time 90"),
+        ("DiffusionBValue", 0.0, 1000.0, "b-value 0.*; b-value 1000"),
+        ("ImageType", ["ORIGINAL", "PRIMARY", "W"], ["ORIGINAL", "PRIMARY", "F"], "image type .*F.*; image type .*W"),
+    ],
+)
+def test_of_several_volumes_in_a_series_a_file_names_the_one(tmp_path, monkeypatch, tag, first, second, words):
+    from MIASSAMLib.volume_io.dicom import slice_files
+
+    monkeypatch.setattr(sys.modules[__name__], "_uids", itertools.repeat(78))
+    one, two = _voxels(4), _voxels(4, seed=1)
+    write_series(tmp_path, one)
+    write_series(tmp_path, two, start=2000)
+    set_tags(tmp_path, 0, **{tag: first})
+    set_tags(tmp_path, 2000, **{tag: second})
+    with pytest.raises(InputError, match=f"8 DICOM slices share 4 positions.*{words}.*give one file"):
+        read_volume(tmp_path)
+    for path, voxels in ((tmp_path / "im_899.dcm", one), (tmp_path / "im_2900.dcm", two)):
+        found = read_volume(path)
+        np.testing.assert_array_equal(found.voxels_kji, voxels)
+        assert found.notes[0].startswith("took the volume of") and found.notes[0].endswith("one of 2")
+        assert path in slice_files(path) and len(slice_files(path)) == 4
+
+
 def test_folder_of_other_files_is_no_series(tmp_path):
     (tmp_path / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 20)
     with pytest.raises(InputError, match="no readable DICOM series|cannot be read"):

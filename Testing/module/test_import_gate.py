@@ -79,11 +79,11 @@ def test_the_module_imports_only_what_the_application_has(version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_library_imports_only_what_slicer_brings_or_the_module_installs(version):
-    """Every import in the library, also those that no test reaches, but for the distributed room (dask)."""
+    """Every import in the library, also those that no test reaches, but for the extras (dask, highdicom)."""
     files = [path for path in (MODULE_FOLDER / "MIASSAMLib").rglob("*.py") if "distributed" not in path.parts]
     known = allowedModules(version) | set(sys.stdlib_module_names) | {"MIASSAMLib", "MIASSAMSlicerLib"}
     found = {(path.name, name) for path in files for name in imports(path)}
-    assert not {each for each in found if each[1] not in known | {"dask", "distributed", "miassam_bench"}}
+    assert not {each for each in found if each[1] not in known | {"dask", "distributed", "highdicom", "miassam_bench"}}
 
 
 def test_the_module_requires_what_the_library_does():

@@ -28,6 +28,20 @@ def add_preprocessing_arguments(parser: argparse.ArgumentParser) -> None:
     add("--axis", default="auto", help="auto, axial, coronal, sagittal, i, j or k")
     add("--window", nargs="+", default=["auto"], metavar="W", help="a window's name, or LO HI in the volume's units")
     add("--modality", default="auto", choices=MODALITIES)
+    add_spacing_argument(parser)
+
+
+def add_spacing_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --spacing."""
+    words = "mm between voxels along k, j, i (OCT: between B-scans, depth, width) where the file says it wrongly"
+    parser.add_argument("--spacing", nargs=3, type=_millimeters, metavar=("Z", "Y", "X"), help=words)
+
+
+def _millimeters(text: str) -> float:
+    value = float(text)
+    if not 1e-6 < value < 1e4:
+        raise argparse.ArgumentTypeError(f"{text} mm is no distance between voxels")
+    return value
 
 
 def add_preset_argument(parser: argparse.ArgumentParser, default: str | None = "refined") -> None:

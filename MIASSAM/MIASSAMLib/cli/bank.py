@@ -22,9 +22,11 @@ from .companions import add_region_arguments, exclusion_masks, organ_regions
 from .progress import say, terminal_progress
 
 if TYPE_CHECKING:
+    from ..arrays import AnyArray
     from ..config import Config
     from ..method import BuildSource, Preprocessing, SourceEncoder
     from ..protocols import SamModel
+    from ..volume import Volume
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,8 +108,8 @@ def run_export(arguments: argparse.Namespace) -> int:
     with terminal_progress() as progress:
         origin = Origin(arguments.source, arguments.license, arguments.keep_names)
         export_bank(arguments.bank, arguments.output, origin, progress)
-    say(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB, no images inside")
-    say("  Whoever has it can test whether a scan is in it and may approximate slices: see docs/files.md on privacy.")
+    say(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB, no image files inside")
+    say("  Whoever has it can draw coarse pictures of its slices and tell whether a scan is in it (docs/files.md).")
     return 0
 
 
@@ -178,6 +180,8 @@ def run_build(arguments: argparse.Namespace) -> int:
     preprocessing = Preprocessing(arguments.axis, parse_window(arguments.window), modality)
     n_kept(1, arguments.coreset_ratio)
     sources = build_sources(arguments, modality)
+    if arguments.spacing:
+        sources = [dataclasses.replace(one, load=_Respaced(one, arguments.spacing)) for one in sources]
     PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
     model = open_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
@@ -191,6 +195,18 @@ def run_build(arguments: argparse.Namespace) -> int:
             build_bank(arguments.output, sources, model, config, options, progress, encoder)
     print_info(arguments.output, arguments.json)
     return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Respaced:
+    """Loads a source with the spacing that was given; its label was paired by the file's own."""
+
+    source: BuildSource
+    spacing_kji_mm: list[float]
+
+    def __call__(self) -> tuple[Volume, AnyArray | None]:
+        volume, mask = self.source.load()
+        return volume.respaced(self.spacing_kji_mm), mask
 
 
 @contextlib.contextmanager

@@ -96,6 +96,8 @@ def _read_input(given: Path | None, base: Path, record: Mapping[str, Any]) -> Vo
     """Read the volume of a record: the file it names, one of its name beside the results, or the given one."""
     from dataclasses import replace
 
+    import numpy as np
+
     from ..volume_io import read_volume, source_digest
 
     named = Path(record["source"])
@@ -105,7 +107,9 @@ def _read_input(given: Path | None, base: Path, record: Mapping[str, Any]) -> Vo
         raise InputError(f"the volume {record['source']} is not there any more; say with --input where it lies")
     if (digest := record["source_sha256"]) and source_digest(path) != digest:
         raise InputError(f"{path} is not the volume of this record (its SHA-256 differs); give that one with --input")
-    return replace(read_volume(path), name=record["case"])
+    volume, said = replace(read_volume(path), name=record["case"]), record["volume"]["spacing_mm"]
+    was_given = said is not None and not np.allclose(said, volume.spacing_mm, rtol=1e-4)  # the run's --spacing
+    return volume.respaced(said[::-1]) if was_given else volume
 
 
 def _bounded(volume: Volume, region: Path | None, record: Mapping[str, Any]) -> Volume:

@@ -21,7 +21,7 @@ NEEDED = {
     "PIL": "pillow", "jinja2": "jinja2", "platformdirs": "platformdirs", "psutil": "psutil", "rich": "rich",
 }  # fmt: skip
 """Module: the package that brings it."""
-OPTIONAL = {"distributed": "distributed"}
+OPTIONAL = {"distributed": "distributed", "highdicom": "highdicom"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

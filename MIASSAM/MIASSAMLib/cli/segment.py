@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, MiassamError, UsageError
 from ..protocols import no_progress
-from .arguments import add_log_argument, add_model_arguments, add_preset_argument, parse_slices
+from .arguments import add_log_argument, add_model_arguments, add_preset_argument, add_spacing_argument, parse_slices
 from .companions import add_region_arguments, organ_regions
 from .progress import say, staged, terminal_progress, traceback_words
 
@@ -37,14 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_preset_argument(parser, default=None)
     add_model_arguments(parser, default=None)
     add("--modality", default="auto", choices=("auto", "mri", "ct", "oct"))
+    add_spacing_argument(parser)
     add("--slices", metavar="A:B", help="only these slices along the slice axis, B not included")
     add("--all-slices", action="store_true", help="segment every slice, as the paper does")
     add("--prompt", choices=("cog", "max", "box"))
     add("--mask", choices=("1", "2", "3", "auto"))
     add("--sensitivity", type=float, default=0.05, metavar="P", help="share of normal volumes that may get any mark")
     add("--min-lesion-ml", type=float, default=0.0, metavar="ML", help="leave out anomalies smaller than this")
-    words = "flair: lesions are bright; the map shows how bright tissue is beside normal tissue (refined)"
-    add("--contrast", default="none", choices=("none", "flair"), help=words)
+    words = "what the map shows (refined); none: pockets of fluid in OCT, else features; flair: bright lesions"
+    add("--contrast", default="none", choices=("none", "features", "flair"), help=words)
     add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
     add("--dicom-seg", action="store_true", help="write X.seg.dcm as well, for DICOM inputs; needs miassam[dicom]")
     add_region_arguments(parser)
@@ -89,9 +90,17 @@ def run(arguments: argparse.Namespace) -> int:
     run_words = segmenter.describe(options)
     shows = not arguments.no_paths
     kept = CaseTask(
-        choice, paths[0], names[0], arguments.output, options, arguments.points, arguments.dicom_seg,
-        arguments.resume, shows,
-    )  # fmt: skip
+        choice,
+        paths[0],
+        names[0],
+        arguments.output,
+        options,
+        points=arguments.points,
+        dicom_seg=arguments.dicom_seg,
+        spacing_kji_mm=tuple(arguments.spacing) if arguments.spacing else None,
+        resume=arguments.resume,
+        show_paths=shows,
+    )
     cases = [
         dataclasses.replace(kept, path=path, name=name, region=region)
         for path, name, region in zip(paths, names, regions.beside(paths), strict=True)
@@ -145,6 +154,7 @@ class CaseTask:
     options: SegmentOptions
     points: Path | None = None
     dicom_seg: bool = False
+    spacing_kji_mm: tuple[float, ...] | None = None
     resume: bool = False
     show_paths: bool = True
     region: Path | None = None
@@ -183,7 +193,11 @@ def segment_case(segmenter: Segmenter, task: CaseTask, progress: Progress) -> Re
 
     try:
         digest = source_digest(task.path)
-        if task.resume and not task.points and (known := _earlier_record(segmenter, task, digest)):
+        if (
+            task.resume
+            and not (task.points or task.spacing_kji_mm)
+            and (known := _earlier_record(segmenter, task, digest))
+        ):
             return known
         volume = _volume_of(task)
         if task.points:
@@ -239,7 +253,8 @@ def _volume_of(task: CaseTask) -> Volume:
     from ..api import bounded
     from ..volume_io import read_volume
 
-    return bounded(dataclasses.replace(read_volume(task.path), name=task.name), task.region)
+    volume = bounded(dataclasses.replace(read_volume(task.path), name=task.name), task.region)
+    return volume.respaced(task.spacing_kji_mm) if task.spacing_kji_mm else volume
 
 
 def changes_of(arguments: argparse.Namespace) -> str:

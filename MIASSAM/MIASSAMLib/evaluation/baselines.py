@@ -6,16 +6,20 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..config import PaperConfig
+from ..config import PaperConfig, RefinedConfig, preset
 from ..method import EncodedSlice, encode_slices
 from ..method.anomaly_map import normalize_map
+from ..method.evidence import dice
+from ..method.outline import Target, candidates_of, choose
 from ..method.paper import SliceMap, native_masks, place_prompts
-from ..protocols import Progress, Prompts, SamModel, no_progress
-from ..volume.slice_image import frame_to_native, native_to_map
+from ..method.prompts import UserPrompts
+from ..protocols import Progress, SamModel, no_progress
+from ..volume.slice_image import native_to_map
 from .case_view import CaseView
 from .counting import label_regions
 from .record import CaseRecord
 from .rows import (
+    BEST_MASKS,
     BRIGHTNESS,
     CEILING,
     DARKNESS,
@@ -113,7 +117,7 @@ def _decoded(
     model: SamModel, view: CaseView, config: PaperConfig, smooth: FloatArray, progress: Progress
 ) -> dict[RowKey, BoolArray]:
     """Decode the smoothed brightness of each slice; as ceilings the smoothed truth and points inside the truth."""
-    found = {row: np.zeros_like(view.truth) for row in (SMOOTHED_SAM, TRUTH_SAM, CEILING)}
+    found = {row: np.zeros_like(view.truth) for row in (SMOOTHED_SAM, TRUTH_SAM, CEILING, BEST_MASKS)}
     sigma = SIGMA_SHARE * max(view.truth.shape[1:])
     indexes = [int(index) for index in view.slices]
     for n, encoded in enumerate(encode_slices(model, view.prepared, indexes, config)):
@@ -121,7 +125,7 @@ def _decoded(
         if view.truth[n].any():
             truth = ndimage.gaussian_filter(view.truth[n].astype(np.float32), sigma)
             found[TRUTH_SAM][n] = _third_mask(model, view, encoded, truth, config)
-            found[CEILING][n] = _best_masks(model, view, encoded, interior_points(view.truth[n]))
+            found[CEILING][n], found[BEST_MASKS][n] = _clicked(model, view, encoded, view.truth[n])
         progress(f"baselines: {view.case.name}", n + 1, len(indexes))
     return found
 
@@ -145,9 +149,16 @@ def interior_points(truth: BoolArray) -> FloatArray:
     return np.array([(x, y) for y, x in places], np.float32).reshape(-1, 2)
 
 
-def _best_masks(model: SamModel, view: CaseView, encoded: EncodedSlice, points_xy: FloatArray) -> BoolArray:
-    """Decode a click at each point and unite the masks of highest predicted IoU, bool (H, W)."""
-    clicks = view.prepared.frame.to_frame_xy(points_xy).astype(np.float32)[:, None]
-    decoded = model.decode(encoded.embedding, Prompts(clicks, np.ones((len(clicks), 1), np.int64)))
-    best = decoded.low_res_logits[np.arange(len(clicks)), decoded.predicted_iou.argmax(1)]
-    return np.asarray(frame_to_native(best.max(0), view.prepared.frame) > 0)
+def _clicked(model: SamModel, view: CaseView, encoded: EncodedSlice, truth: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """Click into each lesion of a slice as a user does; unite what the program takes, and the best there is (H, W)."""
+    config = preset("refined")
+    assert isinstance(config, RefinedConfig)
+    points = [UserPrompts.inside_at(xy) for xy in interior_points(truth)]
+    targets = [Target.at(view.prepared, encoded.index, point, encoded.embedding) for point in points]
+    taken, best = np.zeros_like(truth), np.zeros_like(truth)
+    labels, _ = label_regions(truth)
+    for number, (target, masks) in enumerate(zip(targets, candidates_of(model, targets, config), strict=True), 1):
+        taken |= choose(masks, target, config, "auto").mask
+        lesion = labels == number
+        best |= max((one.mask for one in masks), key=lambda mask: dice(mask, lesion))
+    return taken, best

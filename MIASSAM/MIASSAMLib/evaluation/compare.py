@@ -33,7 +33,7 @@ from ..method import (
     normal_slices,
 )
 from ..method.calibration import Calibration, HeldOutDistances, PatchDistances
-from ..method.features import foreground_patches, search_slice, smoothed_brightness
+from ..method.features import contrast_maps, foreground_patches, search_slice
 from ..method.held_out import held_out_rank
 from ..method.patches import patch_places
 from .case_view import CaseView
@@ -206,8 +206,10 @@ class Comparison:
         foregrounds = np.array([prepared.foreground_map(index) for index in normal], bool)
         arrays: dict[str, Any] = {"index": np.array(normal, int), "foreground": foregrounds}
         if isinstance(config, RefinedConfig):
-            rasters = (prepared.rasters([index], self._place.model.input_px, config)[0] for index in normal)
-            arrays["brightness"] = np.array([smoothed_brightness(*pair, config) for pair in zip(rasters, foregrounds)])
+            side = self._place.model.input_px
+            maps = [contrast_maps(prepared, n, prepared.rasters([n], side, config)[0], config) for n in normal]
+            names = maps[0] if maps else ()
+            arrays |= {f"contrast_{name}": np.array([one[name] for one in maps]) for name in names}
             arrays["row"] = np.searchsorted(view.slices, normal)
             arrays["depth"] = np.array([prepared.depth(index) for index in normal])
             arrays["pixel_mm"] = np.array(prepared.plane.pixel_mm)
@@ -231,8 +233,9 @@ class Comparison:
                 squared = dict(zip(config.features, distances[:, notes["row"][number]], strict=True))
                 depth, pixel_mm = float(notes["depth"][number]), float(notes["pixel_mm"])
                 patches = PatchDistances(squared, wanted, patch_places(foreground), depth)
-                brightness = notes["brightness"][number]
-                yield HeldOutDistances(patches, foreground, brightness, unit, int(index), pixel_mm)
+                named = ((name, notes[name][number]) for name in notes if name.startswith("contrast_"))
+                contrasts = {name.removeprefix("contrast_"): values for name, values in named}
+                yield HeldOutDistances(patches, foreground, contrasts, unit, int(index), pixel_mm)
 
     def _measure(self, case: EvaluationCase, banks: Mapping[str, MemoryBank]) -> None:
         """Compare a case's counted slices with some units' banks and keep the squared distances."""

@@ -61,7 +61,9 @@ QUANTILE = f"map above the {NORMAL_QUANTILE:.1%} quantile of held-out normal sli
 BEST = "map above the best level for the test set (oracle)"
 SMOOTHED_SAM = RowKey("smoothed brightness as the map, decoded", "", "cog", "3", SMOOTHED)
 TRUTH_SAM = RowKey("smoothed truth as the map, decoded (oracle)", "", "cog", "3", "", is_oracle=True)
-CEILING = RowKey("click at the most interior point of each true lesion, decoded (oracle)", "", "", "auto", "", True)
+CLICK = "click at the most interior point of each true lesion"
+CEILING = RowKey(f"{CLICK}, outlined (oracle)", "", "", "auto", "", True)
+BEST_MASKS = RowKey(f"{CLICK}, the best of all its masks (oracle)", "", "", "", "", True)
 
 
 def simple_row(of_map: str, largest: bool = False) -> RowKey:
@@ -82,7 +84,7 @@ def mask_baseline_rows(presets: Sequence[str]) -> list[RowKey]:
     rows = [RowKey(OTSU, name, "", "", name) for name in presets]
     for sharp, smooth in ((BRIGHTNESS, SMOOTHED), (DARKNESS, SMOOTHED_DARK)):
         rows += [simple_row(sharp), simple_row(sharp, largest=True), simple_row(smooth)]
-    return [*rows, SMOOTHED_SAM, TRUTH_SAM, CEILING]
+    return [*rows, SMOOTHED_SAM, TRUTH_SAM, CEILING, BEST_MASKS]
 
 
 def level_baseline_rows(presets: Sequence[str]) -> list[RowKey]:

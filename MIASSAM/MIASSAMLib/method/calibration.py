@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
 from ..config import RefinedConfig
-from ..errors import UsageError
+from ..errors import InputError, UsageError
 from ..protocols import PatchSearcher
 from .anomaly_map import anomaly_map
 from .features import EncodedSlice, foreground_patches, search_slice
@@ -47,11 +47,11 @@ class PatchDistances:
 
 @dataclass(frozen=True)
 class HeldOutDistances:
-    """One held-out slice beside the rest of the bank, and its smoothed brightness (256, 256)."""
+    """One held-out slice beside the rest of the bank, and its maps (256, 256) that need no bank."""
 
     patches: PatchDistances
     foreground: BoolArray
-    brightness: FloatArray
+    contrasts: Mapping[str, FloatArray]
     source: str
     index: int
     pixel_mm: float
@@ -63,35 +63,20 @@ class HeldOutDistances:
         return NormalDistances(values, self.patches.places[wanted], self.patches.depth, self.source)
 
 
-@dataclass(frozen=True)
-class Clusters:
-    """The connected parts of a map above the cluster-forming level.
-
-    Attributes:
-        labels: int (256, 256), from 1; 0 = none.
-        peaks: highest map value of each.
-        masses: sum of what lies above the level in each, in px of the 256 map.
-    """
-
-    labels: AnyArray
-    peaks: DoubleArray
-    masses: DoubleArray
-
-
-def find_parts(values: FloatArray, level: float) -> Clusters:
-    """Return the clusters of a map."""
-    labels, count = ndimage.label(values > level)
+def measure_parts(values: FloatArray, labels: AnyArray, count: int, level: float) -> tuple[DoubleArray, DoubleArray]:
+    """Return the highest value of each part of a map and its mass: the sum of what lies above the level, (count,)."""
     if not count:
-        return Clusters(labels, np.zeros(0), np.zeros(0))
+        return np.zeros(0), np.zeros(0)
     numbers = np.arange(1, count + 1)
-    peaks = np.asarray(ndimage.maximum(values, labels, numbers), np.float64)
-    return Clusters(labels, peaks, np.asarray(ndimage.sum_labels(values - level, labels, numbers), np.float64))
+    masses = ndimage.sum_labels(np.maximum(values - level, 0), labels, numbers)
+    return np.asarray(ndimage.maximum(values, labels, numbers), np.float64), np.asarray(masses, np.float64)
 
 
 def slice_extremes(values: FloatArray, level: float) -> tuple[float, float]:
     """Return the log1p of the highest peak and of the heaviest mass among a map's clusters."""
-    parts = find_parts(values, level)
-    return float(np.log1p(parts.peaks.max(initial=0))), float(np.log1p(parts.masses.max(initial=0)))
+    labels, count = ndimage.label(values > level)
+    peaks, masses = measure_parts(values, labels, count, level)
+    return float(np.log1p(peaks.max(initial=0))), float(np.log1p(masses.max(initial=0)))
 
 
 @dataclass(frozen=True)
@@ -133,16 +118,14 @@ class Calibration:
     Attributes:
         config: the preset.
         scales_: feature kind -> mean and spread of the patches' L2 distance, pooled or by place.
-        features_: the law of the map of fused z scores.
-        brightness_: the law of the map of brightness, for contrasts on which lesions are bright.
+        laws_: the law of each kind of map: of fused z scores (`features`), of `brightness`, and in OCT of `fluid`.
         pixels_mm_: smallest and largest pixel of the held-out slices; None for banks that do not tell.
     """
 
     def __init__(self, config: RefinedConfig) -> None:
         self.config = config
         self.scales_: dict[str, NormalScale] = {}
-        self.features_: MapLaw
-        self.brightness_: MapLaw
+        self.laws_: dict[str, MapLaw] = {}
         self.pixels_mm_: tuple[float, float] | None = None
 
     @classmethod
@@ -152,8 +135,9 @@ class Calibration:
         by_kind = {kind: [item.normal(kind) for item in measured] for kind in config.features}
         grid = choose_grid(list(by_kind.values()), config)
         self.scales_ = {kind: fit_scale(normal, grid, config) for kind, normal in by_kind.items()}
-        self.features_ = MapLaw.fit([self._fused(item.patches) for item in measured], measured, config)
-        self.brightness_ = MapLaw.fit([item.brightness for item in measured], measured, config)
+        self.laws_["features"] = MapLaw.fit([self._fused(item.patches) for item in measured], measured, config)
+        for name in set.intersection(*(set(item.contrasts) for item in measured)):
+            self.laws_[name] = MapLaw.fit([item.contrasts[name] for item in measured], measured, config)
         pixels = [item.pixel_mm for item in measured]
         self.pixels_mm_ = (min(pixels), max(pixels)) if pixels and min(pixels) > 0 else None
         return self
@@ -161,10 +145,10 @@ class Calibration:
     def to_arrays(self) -> dict[str, AnyArray]:
         """Return the arrays of `calibration.npz`."""
         arrays = {f"kind_{kind}": scale.to_array() for kind, scale in self.scales_.items()}
-        for name, law in (("features", self.features_), ("brightness", self.brightness_)):
+        for name, law in self.laws_.items():
             arrays[f"{name}_law"] = np.array([law.mean, law.spread, law.level])
             arrays[f"{name}_peaks"], arrays[f"{name}_masses"] = law.extremes.peaks, law.extremes.masses
-        arrays["slice_depth"] = self.features_.extremes.depths
+        arrays["slice_depth"] = self.laws_["features"].extremes.depths
         return {**arrays, "pixels_mm": np.array(self.pixels_mm_ or (0.0, 0.0))}
 
     @classmethod
@@ -178,7 +162,8 @@ class Calibration:
         names = [name.removeprefix("kind_") for name in arrays if name.startswith("kind_")]
         try:
             self.scales_ = {name: NormalScale.from_array(arrays[f"kind_{name}"]) for name in names}
-            self.features_, self.brightness_ = (_read_law(arrays, name, config) for name in ("features", "brightness"))
+            laws = {"features", "brightness", *(name[:-4] for name in arrays if name.endswith("_law"))}
+            self.laws_ = {name: _read_law(arrays, name, config) for name in sorted(laws)}
             low, high = (float(value) for value in arrays["pixels_mm"])
         except KeyError as error:
             raise UsageError(f"the bank's calibration lacks {error}; build the bank again") from error
@@ -186,24 +171,58 @@ class Calibration:
         return self
 
     @property
-    def law(self) -> MapLaw:
-        """The law of the map that the preset asks for."""
-        return self.brightness_ if self.config.contrast else self.features_
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of map that count: what is unusual on either of them is."""
+        if self.config.contrast == "flair":
+            return ("brightness",)
+        return ("features", "fluid") if "fluid" in self.laws_ and not self.config.contrast else ("features",)
 
     @property
     def level(self) -> float:
         """Map value that few normal tissue exceeds; it forms clusters."""
-        return self.law.level
+        return self.laws_[self.kinds[0]].level
 
-    def map(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
-        """Return the z-map (256, 256) of a slice; OUTSIDE beyond the foreground."""
-        if self.config.contrast:
-            assert encoded.brightness is not None
-            return self.law.standardize(encoded.brightness, encoded.foreground)
-        squared = {kind: search_slice(encoded, bank, kind, self.config) for kind in self.config.features}
-        wanted, places = foreground_patches(encoded.foreground, self.config), patch_places(encoded.foreground)
-        patches = PatchDistances(squared, wanted, places, encoded.depth)
-        return self.law.standardize(self._fused(patches), encoded.foreground)
+    def maps(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
+        """Return the z-maps of a slice (kinds, 256, 256); OUTSIDE beyond the foreground.
+
+        Where two kinds count, the second is stretched so that as much of normal tissue exceeds the same level.
+
+        Raises:
+            InputError: the bank was calibrated on B-scans of OCT and this slice is none.
+        """
+        if missing := set(self.kinds) - {"features", *encoded.contrasts}:
+            raise InputError(
+                f"the bank was calibrated on B-scans of OCT and this volume has no map of {', '.join(missing)}; "
+                "choose a bank of its kind, or give --modality oct if it was taken wrongly"
+            )
+        maps = []
+        for kind in self.kinds:
+            values = self._features(encoded, bank) if kind == "features" else encoded.contrasts[kind]
+            maps.append(self.laws_[kind].standardize(values, encoded.foreground))
+            maps[-1][encoded.foreground] *= self._stretch(kind)
+        return np.stack(maps)
+
+    def tails(self, maps: FloatArray, labels: AnyArray, count: int, depth: float) -> list[float]:
+        """Return how rare each part of a slice's maps (kinds, 256, 256) is among normal slices of its depth.
+
+        Where two kinds count, each may make its share of the false alarms. labels: int (256, 256), 1 to count.
+        """
+        found = []
+        for kind, values in zip(self.kinds, maps, strict=True):
+            law = self.laws_[kind]
+            parts = measure_parts(values / np.float32(self._stretch(kind)), labels, count, law.level)
+            share = 1.0 if len(self.kinds) == 1 else abs((kind != "fluid") - self.config.fluid_share)
+            tails = (law.extremes.tail_probability(*pair, depth) for pair in zip(*parts, strict=True))
+            found.append([tail / max(share, 1e-9) for tail in tails])
+        return [min(1.0, *each) for each in zip(*found, strict=True)]
+
+    def is_sharp(self, maps: FloatArray, cluster: BoolArray) -> bool:
+        """Tell whether the map that shows most of a cluster is as sharp as the image; that of features is not."""
+        shown = np.bincount(maps[:, cluster].argmax(0), minlength=len(self.kinds))
+        return self.kinds[int(shown.argmax())] != "features"
+
+    def _stretch(self, kind: str) -> float:
+        return self.level / max(self.laws_[kind].level, 1e-3) if kind != self.kinds[0] else 1.0
 
     def pixel_note(self, pixel_mm: float) -> tuple[str, ...]:
         """Return a warning when pixels are much coarser or finer than the bank's: blur alone looks unusual then."""
@@ -217,6 +236,12 @@ class Calibration:
             f"pixels of {pixel_mm:.2g} mm, but the bank knows {known}: finer or coarser detail may be marked as "
             "unusual; use a bank of scans like this one",
         )
+
+    def _features(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
+        """Return the map (256, 256) of a slice's patches beside a bank."""
+        squared = {kind: search_slice(encoded, bank, kind, self.config) for kind in self.config.features}
+        wanted, places = foreground_patches(encoded.foreground, self.config), patch_places(encoded.foreground)
+        return self._fused(PatchDistances(squared, wanted, places, encoded.depth))
 
     def _fused(self, patches: PatchDistances) -> FloatArray:
         """Return the smoothed map (256, 256) of the weighted sum of the z scores of each feature kind."""

@@ -52,6 +52,7 @@ class Witness:
         cluster: where it is unusual; None where the user points at something the map does not show.
         others: masks that stand for the consensus.
         config: the preset.
+        is_sharp: the map is about as sharp as the image.
     """
 
     raster: FloatArray
@@ -59,6 +60,7 @@ class Witness:
     cluster: BoolArray | None
     others: tuple[BoolArray, ...]
     config: RefinedConfig
+    is_sharp: bool = False
 
     @cached_property
     def _near(self) -> BoolArray:
@@ -73,9 +75,9 @@ class Witness:
 
     @cached_property
     def _shape_known(self) -> float:
-        """How far the map shows the cluster's shape: a map of brightness is as sharp as the image."""
+        """How far the map shows the cluster's shape."""
         assert self.cluster is not None
-        return 1.0 if self.config.contrast else min(1.0, float(self.cluster.sum()) / self.config.shape_px**2)
+        return 1.0 if self.is_sharp else min(1.0, float(self.cluster.sum()) / self.config.shape_px**2)
 
     def judge(self, mask: BoolArray, own: int | None = None) -> Evidence:
         """Weigh a mask (256, 256); own: its number among `others`, with which it is not compared."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from scipy import ndimage
 from ..arrays import BoolArray, FloatArray
 from ..config import MAP_PX, Config, PaperConfig, RefinedConfig
 from ..protocols import PatchSearcher, SamModel
+from ..volume.slice_image import native_to_map
 from .overlap import ahead, in_chunks
 from .patches import intensity_statistics, patch_centers, patch_embeddings, patch_places
+from .pockets import pocket_map
 from .prepare import PreparedVolume
 
 _SMALL_RASTER_BATCH = 8
@@ -28,8 +30,7 @@ class EncodedSlice:
         embedding: image embedding (256, 64, 64) on the model's device, rounded to half precision.
         features: feature kind -> float32 (N, D).
         foreground: bool (256, 256) in the frame.
-        brightness: smoothed grey value of the foreground, 0 elsewhere, float32 (256, 256); None where no
-            preset asks for it.
+        contrasts: maps read off the image without a bank, float32 (256, 256), by name; none where no preset asks.
         depth: where the slice lies between the first and last with foreground, 0 to 1.
         pixel_mm: side of a native pixel (of the square of its area), 0 where it does not matter.
         is_bounded: whether only the foreground is compared, whatever the preset says.
@@ -39,7 +40,7 @@ class EncodedSlice:
     embedding: torch.Tensor
     features: Mapping[str, FloatArray]
     foreground: BoolArray
-    brightness: FloatArray | None = None
+    contrasts: Mapping[str, FloatArray] = field(default_factory=dict)
     depth: float = 0.5
     pixel_mm: float = 0.0
     is_bounded: bool = False
@@ -79,7 +80,7 @@ def encode_slices(
                 embeddings[row],
                 {kind: rows[row] for kind, rows in features.items()},
                 foregrounds[row],
-                _brightness(rasters[row], foregrounds[row], config),
+                contrast_maps(prepared, index, rasters[row], config),
                 prepared.depth(index),
                 prepared.plane.pixel_mm,
                 prepared.is_bounded,
@@ -113,8 +114,17 @@ def extract_features(
     return found
 
 
-def _brightness(raster: FloatArray, foreground: BoolArray, config: Config) -> FloatArray | None:
-    return smoothed_brightness(raster, foreground, config) if isinstance(config, RefinedConfig) else None
+def contrast_maps(prepared: PreparedVolume, index: int, raster: FloatArray, config: Config) -> dict[str, FloatArray]:
+    """Return the maps of a slice that need no bank, float32 (256, 256), 0 outside the foreground.
+
+    `brightness`, and for B-scans of OCT `fluid`. raster: (S, S), that of the slice.
+    """
+    if not isinstance(config, RefinedConfig):
+        return {}
+    maps = {"brightness": smoothed_brightness(raster, prepared.foreground_map(index), config)}
+    if prepared.is_bscans:
+        maps["fluid"] = native_to_map(pocket_map(prepared.pixels(index)), prepared.frame)
+    return maps
 
 
 def smoothed_brightness(raster: FloatArray, foreground: BoolArray, config: RefinedConfig) -> FloatArray:

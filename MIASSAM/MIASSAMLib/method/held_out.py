@@ -62,10 +62,10 @@ class HeldOutSlices:
         heapq.heappush(self._kept, (rank, name))
 
     def _save(self, path: Path, source: str, encoded: EncodedSlice) -> None:
-        assert encoded.brightness is not None
         arrays: dict[str, Any] = {f"feature_{kind}": rows for kind, rows in encoded.features.items()}
         arrays |= {"source": source, "index": encoded.index, "foreground": encoded.foreground}
-        arrays |= {"depth": encoded.depth, "brightness": encoded.brightness, "pixel_mm": encoded.pixel_mm}
+        arrays |= {f"contrast_{name}": values for name, values in encoded.contrasts.items()}
+        arrays |= {"depth": encoded.depth, "pixel_mm": encoded.pixel_mm}
         with replacing(path) as temporary:
             np.savez(temporary, **arrays)
 
@@ -101,7 +101,8 @@ def _measure(
     with np.load(path, allow_pickle=False) as data:
         source, index, depth = str(data["source"]), int(data["index"]), float(data["depth"])
         features = {kind: np.asarray(data[f"feature_{kind}"]) for kind in config.features}
-        foreground, brightness = np.asarray(data["foreground"]), np.asarray(data["brightness"])
+        foreground = np.asarray(data["foreground"])
+        contrasts = {name[9:]: np.asarray(data[name]) for name in data if name.startswith("contrast_")}
         pixel_mm = float(data["pixel_mm"])
     excluded = excluded_parts(parts, source, index, config.held_out_gap)
     wanted = foreground_patches(foreground, config)
@@ -112,7 +113,7 @@ def _measure(
         squared[kind] = np.zeros(len(rows), np.float32)
         squared[kind][wanted] = writer.search_excluding(kind, rows[wanted], excluded)
     patches = PatchDistances(squared, wanted, patch_places(foreground), depth)
-    return HeldOutDistances(patches, foreground, brightness, source, index, pixel_mm)
+    return HeldOutDistances(patches, foreground, contrasts, source, index, pixel_mm)
 
 
 def excluded_parts(parts: list[StoredPart], source: str, index: int, gap: int) -> list[bool]:

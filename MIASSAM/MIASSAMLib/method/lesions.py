@@ -16,8 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..config import MAP_PX, RefinedConfig
-from .calibration import Calibration, find_parts
+from ..config import MAP_PX
+from .calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -62,33 +62,32 @@ class SliceClusters:
         return float(-np.log10(max(self.tail, 1e-30)))
 
 
-def find_clusters(index: int, values: FloatArray, depth: float, calibration: Calibration) -> SliceClusters:
-    """Label a map (256, 256) once: its rarest cluster scores the slice, those that are not common may be lesions.
+def find_clusters(index: int, maps: FloatArray, depth: float, calibration: Calibration) -> SliceClusters:
+    """Label a slice's maps once: its rarest cluster scores the slice, those that are not common may be lesions.
 
+    maps: (kinds, 256, 256).
     depth: where the slice lies in the patient, 0 to 1.
     """
-    parts = find_parts(values, calibration.level)
-    pairs = zip(parts.peaks, parts.masses, strict=True)
-    tails = [calibration.law.extremes.tail_probability(peak, mass, depth) for peak, mass in pairs]
+    labels, count = ndimage.label(maps.max(0) > calibration.level)
+    tails = calibration.tails(maps, labels, count, depth)
     uncommon = [
-        Cluster(index, np.packbits(parts.labels == number), tail)
+        Cluster(index, np.packbits(labels == number), tail)
         for number, tail in enumerate(tails, 1)
         if tail <= calibration.config.grow_tail
     ]
     return SliceClusters(min(tails, default=1.0), tuple(uncommon))
 
 
-def seed_tail(extent_mm: float, sensitivity: float, config: RefinedConfig) -> float:
+def seed_tail(looks: float, sensitivity: float) -> float:
     """Return how rare a cluster must be among normal slices to seed a lesion (Sidak's correction).
 
     A volume is looked at as many times as it has independent slices.
 
     Args:
-        extent_mm: of the slices looked at, along the slice axis.
+        looks: how many slices of the volume are independent of each other.
         sensitivity: share of normal volumes that may get any mark.
     """
-    looks = max(1.0, extent_mm / config.independent_mm)
-    return float(1 - (1 - sensitivity) ** (1 / looks))
+    return float(1 - (1 - sensitivity) ** (1 / max(1.0, looks)))
 
 
 def link_lesions(clusters: Sequence[Cluster], seed: float) -> list[list[Cluster]]:

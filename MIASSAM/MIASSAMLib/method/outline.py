@@ -23,7 +23,7 @@ from .evidence import Evidence, Witness
 from .prepare import PreparedVolume
 from .prompts import UserPrompts, bounded, quiet_points
 from .results import Finding
-from .view import View, Window, closer_windows, encode_windows, whole_view
+from .view import View, Window, closer_windows, encode_windows, native_windows, whole_view
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,7 @@ class Target:
         values: the map (256, 256); zero where there is none.
         cluster: the part of the map it belongs to, bool (256, 256), or None.
         level: the cluster-forming level.
+        is_sharp: the map is about as sharp as the image, so that it shows the shape of what it shows.
         embedding: image embedding of the slice (256, 64, 64).
         prepared: the volume.
     """
@@ -52,8 +53,20 @@ class Target:
     values: FloatArray
     cluster: BoolArray | None
     level: float
+    is_sharp: bool
     embedding: torch.Tensor
     prepared: PreparedVolume
+
+    @classmethod
+    def at(cls, prepared: PreparedVolume, index: int, points: UserPrompts, embedding: torch.Tensor) -> Target:
+        """Return what points alone ask for on a slice whose embedding is known."""
+        nothing = np.zeros((MAP_PX, MAP_PX), np.float32)
+        return cls(index, points, "user", not len(points.inside), nothing, None, 0.0, False, embedding, prepared)
+
+    @property
+    def pixels(self) -> FloatArray:
+        """The windowed slice (H, W)."""
+        return self.prepared.pixels(self.index)
 
     @cached_property
     def native_cluster(self) -> BoolArray:
@@ -100,22 +113,30 @@ class Candidate:
 
 def outline(model: SamModel, targets: Sequence[Target], config: RefinedConfig, mask: MaskChoice) -> list[Finding]:
     """Outline targets on one slice: decode the candidates of each, choose one, or fall back to the map itself."""
+    decoded = candidates_of(model, targets, config)
+    return [choose(found, target, config, mask) for found, target in zip(decoded, targets, strict=True)]
+
+
+def candidates_of(model: SamModel, targets: Sequence[Target], config: RefinedConfig) -> list[list[Candidate]]:
+    """Decode every prompt of each target of one slice in every look."""
     if not targets:
         return []
-    pixels = targets[0].prepared.pixels(targets[0].index)
-    windows = [_windows(target, pixels, config) for target in targets]
+    pixels = targets[0].pixels
+    windows = [_windows(target, pixels, model.input_px, config) for target in targets]
     views = iter(encode_windows(model, pixels, [window for each in windows for window in each]))
-    raster = render_raster(pixels, targets[0].prepared.frame, MAP_PX)
     return [
-        _choose(_candidates(model, target, [next(views) for _ in own], config), target, raster, config, mask)
+        _candidates(model, target, [next(views) for _ in own], config)
         for target, own in zip(targets, windows, strict=True)
     ]
 
 
-def _windows(target: Target, pixels: FloatArray, config: RefinedConfig) -> list[Window]:
+def _windows(target: Target, pixels: FloatArray, seen_px: int, config: RefinedConfig) -> list[Window]:
     if target.is_box_only:
         return []
-    return closer_windows((pixels.shape[0], pixels.shape[1]), target.native_cluster, config)
+    shape_yx = (pixels.shape[0], pixels.shape[1])
+    if target.cluster is None:
+        return native_windows(shape_yx, target.points.shown_xy, seen_px, config)
+    return closer_windows(shape_yx, target.native_cluster, config)
 
 
 def _candidates(model: SamModel, target: Target, closer: Iterable[View], config: RefinedConfig) -> list[Candidate]:
@@ -173,18 +194,18 @@ def _asked(model: SamModel, view: View, asked: dict[str, UserPrompts], box: Floa
     ]
 
 
-def _choose(
-    candidates: list[Candidate], target: Target, raster: FloatArray, config: RefinedConfig, mask: MaskChoice
-) -> Finding:
+def choose(candidates: list[Candidate], target: Target, config: RefinedConfig, mask: MaskChoice) -> Finding:
     """Weigh the candidates and describe the best."""
     frame = target.prepared.frame
-    if config.contrast and target.cluster is not None:
+    raster = render_raster(target.pixels, frame, MAP_PX)
+    if target.is_sharp and target.cluster is not None:
         candidates = [*candidates, _map_outline(target)]
     kept = [replace(one, mask=_kept(one.mask, target, config)) for one in candidates]
     on_map = [np.asarray(native_to_map(one.mask, frame) > 0.5) for one in kept]
     thirds = [number for number, one in enumerate(kept) if one.mask_index == "3"]
     cluster = () if target.cluster is None else (target.cluster,)
-    witness = Witness(raster, target.values, target.cluster, (*(on_map[n] for n in thirds), *cluster), config)
+    others = (*(on_map[n] for n in thirds), *cluster)
+    witness = Witness(raster, target.values, target.cluster, others, config, target.is_sharp)
     judged = [
         replace(one, evidence=witness.judge(on_map[number], thirds.index(number) if number in thirds else None),
                 obeyed=_obeyed(one.mask, target.points))

@@ -79,6 +79,11 @@ class PreparedVolume:
         region = self.volume.region_kji
         return np.ones(self.plane.shape_yx, bool) if region is None else self.plane.take(region, index)
 
+    @cached_property
+    def is_bscans(self) -> bool:
+        """Tell whether slices are B-scans of OCT: cut as the scanner made them."""
+        return self.volume.modality == "oct" and self.plane.slice_axis == SlicePlane.of(self.volume).slice_axis
+
     @property
     def map_pixel_mm(self) -> float:
         """Return the side of a pixel of the 256-px frame, mm."""

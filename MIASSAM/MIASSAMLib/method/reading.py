@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray
-from ..config import Config, MaskChoice, PromptKind, RefinedConfig
+from ..config import Config, MaskChoice, PromptKind
 from ..errors import UsageError
 from ..protocols import PatchSearcher, SamModel
 from .embeddings import EmbeddingCache, embedding_key
-from .features import EncodedSlice, encode_slices, extract_features, smoothed_brightness
+from .features import EncodedSlice, contrast_maps, encode_slices, extract_features
 from .prepare import PreparedVolume
 
 
@@ -91,7 +91,7 @@ class Reading:
         cache: keeps every slice's embedding, for decoding again; None keeps those that `rest` is told to keep.
 
     Attributes:
-        maps: slice index -> map (256, 256) float16, once it is known.
+        maps: slice index -> maps float16, once they are known: (256, 256), of the calibrated way (kinds, 256, 256).
         clusters: slice index -> what the way found in the map, once it is known.
         n_encoded: how many slices went through the encoder.
     """
@@ -172,11 +172,9 @@ class Reading:
         raster = self.prepared.rasters([index], self.model.input_px, self.config)
         foreground = self.prepared.foreground_map(index)
         features = _FeaturesOnDemand(self.config, embedding, raster, foreground)
-        brightness = None
-        if isinstance(self.config, RefinedConfig):
-            brightness = smoothed_brightness(raster[0], foreground, self.config)
+        contrasts = contrast_maps(self.prepared, index, raster[0], self.config)
         return EncodedSlice(
-            index, embedding, features, foreground, brightness, self.prepared.depth(index),
+            index, embedding, features, foreground, contrasts, self.prepared.depth(index),
             is_bounded=self.prepared.is_bounded,
         )  # fmt: skip
 

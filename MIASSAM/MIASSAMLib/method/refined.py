@@ -19,6 +19,7 @@ from ..volume.slice_image import map_to_frame_xy
 from .calibration import OUTSIDE, Calibration
 from .lesions import Cluster, SliceClusters, find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
+from .prepare import PreparedVolume
 from .prompts import UserPrompts, cluster_box, cluster_point
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import Finding, SegmentedSlices, SliceResult
@@ -50,8 +51,7 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
     """Outline what the user points at on a slice, as the run outlines what the map points at."""
     calibration = read_calibration(reading) if reading.bank is not None else None
     if calibration is None:
-        spot = _Spot(reading, index, np.zeros((MAP_PX, MAP_PX), np.float32), None, 0.0)
-        target = _target(spot, points)
+        target = Target.at(reading.prepared, index, points, reading.embedding(index))
         return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
     if index not in reading.maps:
         of_run = slice_range(reading.prepared.plane.n_slices, options.slices)
@@ -60,7 +60,7 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
         _score(reading, needed, calibration, options, no_progress, Stopwatch())
     values = _map(reading, index)
     cluster = _cluster_at(reading, values, calibration.level, points, options)
-    spot = _Spot(reading, index, values, cluster, calibration.level)
+    spot = _Spot(reading, index, values, cluster, calibration.level, _is_sharp(reading, index, cluster, calibration))
     own = _with_own_prompts(spot, options)
     is_own = own is not None and points.is_just(own.points.shown_xy)
     target = own if own and is_own else _target(spot, points)
@@ -97,8 +97,7 @@ def _score(
         missing = list(indexes)  # what was smoothed once must not be smoothed again
     for done, encoded in enumerate(watch.waiting(reading.slices(missing, options.batch), "encode"), 1):
         with watch.stage("search"):
-            values = calibration.map(encoded, reading.bank)
-            _keep(reading, encoded.index, values, calibration)
+            _keep(reading, encoded.index, calibration.maps(encoded, reading.bank), calibration)
         if options.all_slices or reading.clusters[encoded.index].uncommon:
             reading.rest(encoded)
         progress("scoring slices", done, len(missing))
@@ -106,21 +105,26 @@ def _score(
         _smooth_along_axis(reading, indexes, calibration)
 
 
-def _keep(reading: Reading, index: int, values: FloatArray, calibration: Calibration) -> None:
-    """Keep a map in half precision, and what that map holds."""
-    reading.maps[index] = values.astype(np.float16)
-    reading.clusters[index] = find_clusters(index, _map(reading, index), reading.prepared.depth(index), calibration)
+def _keep(reading: Reading, index: int, maps: FloatArray, calibration: Calibration) -> None:
+    """Keep maps in half precision, and what they hold."""
+    reading.maps[index] = maps.astype(np.float16)
+    reading.clusters[index] = find_clusters(index, _maps(reading, index), reading.prepared.depth(index), calibration)
+
+
+def _maps(reading: Reading, index: int) -> FloatArray:
+    return np.asarray(reading.maps[index], np.float32)
 
 
 def _map(reading: Reading, index: int) -> FloatArray:
-    return np.asarray(reading.maps[index], np.float32)
+    """Return the map (256, 256) that is shown: the highest of the kinds that count."""
+    return np.asarray(_maps(reading, index).max(0))
 
 
 def _smooth_along_axis(reading: Reading, indexes: range, calibration: Calibration) -> None:
     """Smooth the maps across slices, over the foreground only."""
     prepared = reading.prepared
-    values = np.stack([_map(reading, index) for index in indexes])
-    inside = np.stack([prepared.foreground_map(index) for index in indexes])
+    values = np.stack([_maps(reading, index) for index in indexes])
+    inside = np.stack([prepared.foreground_map(index) for index in indexes])[:, None]
     sigma = _config(reading).axis_sigma_mm / prepared.plane.spacing_yxs_mm[2]
     share = ndimage.gaussian_filter1d(inside.astype(np.float32), sigma, axis=0)
     mean = ndimage.gaussian_filter1d(np.where(inside, values, 0), sigma, axis=0) / np.maximum(share, 1e-6)
@@ -132,15 +136,25 @@ def _lesions(
     reading: Reading, indexes: range, calibration: Calibration, options: SegmentOptions
 ) -> list[list[tuple[int, BoolArray]]]:
     """Return lesions as (slice index, cluster) pairs; with `all_slices` also each other slice's heaviest cluster."""
-    extent_mm = len(indexes) * float(reading.prepared.plane.spacing_yxs_mm[2])
+    looks = independent_looks(reading.prepared, len(indexes), _config(reading))
     clusters: list[Cluster] = [cluster for index in indexes for cluster in reading.clusters[index].uncommon]
-    groups = link_lesions(clusters, seed_tail(extent_mm, options.sensitivity, _config(reading)))
+    groups = link_lesions(clusters, seed_tail(looks, options.sensitivity))
     lesions = [[(cluster.index, cluster.mask) for cluster in group] for group in groups]
     if options.all_slices:
         taken = {index for group in lesions for index, _ in group}
         rest = [index for index in indexes if index not in taken and (_map(reading, index) > OUTSIDE).any()]
         lesions += [[(index, top_cluster(_map(reading, index), calibration.level, OUTSIDE))] for index in rest]
     return lesions
+
+
+def independent_looks(prepared: PreparedVolume, n_slices: int, config: RefinedConfig) -> float:
+    """Return how many of a volume's slices count as independent of each other."""
+    apart_mm = config.independent_bscan_mm if prepared.is_bscans else config.independent_mm
+    return n_slices * min(1.0, float(prepared.plane.spacing_yxs_mm[2]) / apart_mm)
+
+
+def _is_sharp(reading: Reading, index: int, cluster: BoolArray | None, calibration: Calibration) -> bool:
+    return cluster is not None and calibration.is_sharp(_maps(reading, index), cluster)
 
 
 def _cluster_at(
@@ -166,13 +180,14 @@ def _to_map(reading: Reading, native_xy: DoubleArray) -> DoubleArray:
 
 @dataclass(frozen=True)
 class _Spot:
-    """A cluster (256, 256) of a slice's map, None where there is none, and the level that cut it out."""
+    """A cluster (256, 256) of a slice's map, None where there is none, with what cut it out and how sharp it is."""
 
     reading: Reading
     index: int
     values: FloatArray
     cluster: BoolArray | None
-    level: float
+    level: float = 0.0
+    is_sharp: bool = False
 
     def box(self) -> DoubleArray:
         """Return the cluster's box x0, y0, x1, y1 in native pixels."""
@@ -199,7 +214,7 @@ def _target(spot: _Spot, points: UserPrompts) -> Target:
         points = replace(points, box_xyxy=spot.box())
     reading, index, is_box_only = spot.reading, spot.index, not len(points.inside)
     return Target(
-        index, points, "user", is_box_only, spot.values, spot.cluster, spot.level,
+        index, points, "user", is_box_only, spot.values, spot.cluster, spot.level, spot.is_sharp,
         reading.embedding(index), reading.prepared,
     )  # fmt: skip
 
@@ -220,8 +235,8 @@ def _outlined(
     for done, index in enumerate(sorted(work), 1):
         values = _map(reading, index)
         own = [
-            _with_own_prompts(_Spot(reading, index, values, cluster, calibration.level), options)
-            for _, cluster in work[index]
+            _with_own_prompts(_Spot(reading, index, values, cluster, calibration.level, is_sharp), options)
+            for cluster, is_sharp in ((one, _is_sharp(reading, index, one, calibration)) for _, one in work[index])
         ]
         outlined = outline(
             reading.model, [one for one in own if one], _config(reading), options.mask or reading.config.mask

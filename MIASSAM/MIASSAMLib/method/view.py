@@ -91,6 +91,23 @@ def closer_windows(shape_yx: tuple[int, int], cluster: BoolArray, config: Refine
     return windows
 
 
+def native_windows(shape_yx: tuple[int, int], point_xy: AnyArray, seen_px: int, config: RefinedConfig) -> list[Window]:
+    """Return windows round a point (native px) where a slice has more pixels than the model's input, `seen_px` wide.
+
+    Nobody knows yet how wide the thing is, so that there are several, `config.native_windows` of what the model sees.
+    """
+    longest = max(shape_yx)
+    if longest <= seen_px:
+        return []
+    sides = [int(share * seen_px) for share in config.native_windows]
+    center = np.asarray(point_xy, float)
+    return [
+        Window(f"native {side} px, ", *SliceFrame.crop(shape_yx, center, side))
+        for side in sides
+        if side <= config.window_share * longest
+    ]
+
+
 def encode_windows(model: SamModel, pixels: FloatArray, windows: Sequence[Window]) -> list[View]:
     """Encode windows of a slice, several at once.
 

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
 from ..config import DEFAULT, Config
+from .retina import retina_mask
 from .volume import Volume
 
 _HISTOGRAM_BINS = 512
@@ -15,10 +16,14 @@ _HISTOGRAM_BINS = 512
 def foreground_mask(volume: Volume, config: Config = DEFAULT) -> BoolArray:
     """Return bool (K, J, I): voxels of the patient.
 
-    CT: above air. Skull-stripped or padded data (a constant background): above the minimum. OCT: everything.
-    Otherwise: above a share of Otsu's level, so that dark tissue stays and the noise of air goes; holes are filled.
+    CT: above air. Skull-stripped or padded data (a constant background): above the minimum. OCT: the retina
+    (everything when there is none). Otherwise: above a share of Otsu's level, so that dark tissue stays and the noise
+    of air goes; holes are filled.
     """
     voxels = volume.voxels_kji
+    if volume.modality == "oct":
+        retina = retina_mask(volume)
+        return retina if retina.any() else np.ones(volume.shape_kji, bool)
     if volume.modality == "ct":
         return np.asarray(voxels > config.air_hu)
     lowest = float(voxels.min())
@@ -26,8 +31,6 @@ def foreground_mask(volume: Volume, config: Config = DEFAULT) -> BoolArray:
         return np.zeros(voxels.shape, bool)
     if _has_constant_background(voxels, lowest, config):
         return np.asarray(voxels > lowest)
-    if volume.modality == "oct":
-        return np.ones(voxels.shape, bool)
     level = lowest + config.otsu_share * (otsu_level(voxels) - lowest)
     return _solid(voxels > level, config.speck_share)
 

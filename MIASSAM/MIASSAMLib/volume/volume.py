@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,6 +76,14 @@ class Volume:
     def spacing_mm(self) -> DoubleArray:
         """Voxel size along i, j, k in mm."""
         return np.asarray(np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0))
+
+    def respaced(self, spacing_kji_mm: Sequence[float]) -> Volume:
+        """Return the volume with other distances between voxels along k, j, i, mm; the first voxel stays in place."""
+        matrix = self.ijk_to_ras.copy()
+        matrix[:3, :3] *= np.array(spacing_kji_mm)[::-1] / self.spacing_mm
+        words = " x ".join(f"{mm:g}" for mm in spacing_kji_mm)
+        notes = (*self.notes, f"spacing {words} mm (k, j, i) was given")
+        return replace(self, ijk_to_ras=matrix, notes=notes, has_spacing=True)
 
     @property
     def voxel_ml(self) -> float:

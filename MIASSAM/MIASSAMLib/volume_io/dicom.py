@@ -12,6 +12,7 @@ import numpy as np
 from ..arrays import DoubleArray
 from ..errors import InputError
 from .dicom_frames import ENHANCED, read_frames
+from .dicom_volumes import VOLUME_TAGS, choose_volume, volumes_of
 from .formats import DICOM_SEGMENTATION, is_dicom
 from .itk import damaged, ijk_to_lps, read_header, read_itk, refuse_series
 from .raw import RawImage, flip_lps_ras, quiet_itk
@@ -31,6 +32,7 @@ class _Series:
     uid: str
     files: tuple[str, ...]
     description: str
+    note: str = ""
 
 
 def read_dicom(path: Path) -> RawImage:
@@ -43,8 +45,8 @@ def read_dicom(path: Path) -> RawImage:
         chosen, found = _chosen(path)
         if chosen is None:
             return _one_file(path)
-        notes = () if len(found) == 1 else (_others(chosen, found),)
-        return _read_series(chosen, (path if path.is_dir() else path.parent).name, notes)
+        notes = [chosen.note, "" if len(found) == 1 else _others(chosen, found)]
+        return _read_series(chosen, (path if path.is_dir() else path.parent).name, tuple(filter(None, notes)))
 
 
 def slice_files(path: Path) -> list[Path]:
@@ -64,9 +66,23 @@ def slice_files(path: Path) -> list[Path]:
 
 
 def _chosen(path: Path) -> tuple[_Series | None, list[_Series]]:
-    """Return the series that a path stands for, None where it is in none, and all of its folder."""
+    """Return the series, or volume of it, that a path stands for, None for none, and all series of its folder."""
     found = list_series(path if path.is_dir() else path.parent)
-    return _longest(found, path) if path.is_dir() else _series_of(path, found), found
+    chosen = _longest(found, path) if path.is_dir() else _series_of(path, found)
+    return (chosen and _one_volume(chosen, path)), found
+
+
+def _one_volume(series: _Series, path: Path) -> _Series:
+    """Return a series of one volume as it is, and of several the one that a file belongs to."""
+    headers = [read_header(Path(file)) for file in series.files]
+    positions = _positions(headers)
+    places = [] if positions is None else [tuple(place) for place in np.round(positions, 3).tolist()]
+    if len(set(places)) == len(places):
+        return series
+    volumes = volumes_of([{key: _tag(header, key) for key in VOLUME_TAGS} for header in headers], places)
+    words, numbers = choose_volume(volumes, series.files, path, len(set(places)))
+    files, said = tuple(series.files[number] for number in numbers), series.description or series.uid
+    return _Series(series.uid, files, f"{said}, {words}", f"took the volume of {words}, one of {len(volumes)}")
 
 
 def list_series(folder: Path) -> list[_Series]:
@@ -116,7 +132,7 @@ def _series_of(path: Path, found: list[_Series]) -> _Series | None:
 
 
 def _others(chosen: _Series, found: list[_Series]) -> str:
-    left = ", ".join(f"'{s.description or s.uid}' with {len(s.files)}" for s in found if s is not chosen)
+    left = ", ".join(f"'{s.description or s.uid}' with {len(s.files)}" for s in found if s.uid != chosen.uid)
     taken = f"'{chosen.description or chosen.uid}' with {len(chosen.files)}"
     return f"took the DICOM series {taken} slices; left out: {left}"
 
@@ -184,11 +200,7 @@ def _slice_geometry(lps: DoubleArray, positions: DoubleArray, name: str) -> tupl
     lengths = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     typical = float(np.median(lengths))
     if lengths.min() < _SAME_PLACE_MM:
-        unique = len(np.unique(np.round(positions, 3), axis=0))
-        raise InputError(
-            f"{name}: {len(positions)} DICOM slices share {unique} positions, so the series holds several volumes "
-            "(time points, echoes or b-values); expected one; put the slices of one volume in a folder of their own"
-        )
+        raise InputError(f"{name}: two DICOM slices lie within {_SAME_PLACE_MM} mm; export the series again")
     if lengths.max() > (1 + _MISSING_SHARE) * typical:
         at = int(np.argmax(lengths))
         raise InputError(

@@ -131,7 +131,7 @@ def _measures(volume: Volume) -> Any:
     from highdicom import PixelMeasuresSequence
 
     column_mm, row_mm, slice_mm = (float(f"{value:.7g}") for value in volume.spacing_mm)
-    ijk_to_lps = flip_lps_ras(volume.ijk_to_ras)
-    normal = np.cross(ijk_to_lps[:3, 0], ijk_to_lps[:3, 1])
-    between_mm = abs(float(ijk_to_lps[:3, 2] @ normal / np.linalg.norm(normal)))
+    along_i, along_j, along_k = volume.ijk_to_ras[:3, :3].T
+    normal = np.cross(along_i, along_j)
+    between_mm = abs(float(along_k @ normal / np.linalg.norm(normal)))
     return PixelMeasuresSequence((row_mm, column_mm), slice_mm, float(f"{between_mm:.7g}"))

@@ -8,25 +8,33 @@ from pathlib import Path
 NIFTI = (".nii.gz", ".nii")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 PICTURE = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+HEIDELBERG = (".vol",)
 DICOM = (".dcm", ".dicom", ".ima")
 SEGMENTATION = ".seg.nrrd"
 DICOM_SEGMENTATION = ".seg.dcm"
 HEAT_MAP = "_anomaly"
 """What a heat map's name has before its suffix."""
 SUPPORTED = (
-    "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), a DICOM folder, PNG, TIFF, JPEG or BMP"
+    "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), a DICOM folder, Heidelberg OCT (.vol), "
+    "PNG, TIFF, JPEG or BMP"
 )
 
 _LONGEST_NAME = 200
 """Bytes; file systems take 255, and outputs append up to 20."""
 
-_NAMED = (SEGMENTATION, DICOM_SEGMENTATION, *NIFTI, *ITK, *PICTURE, *DICOM)
+_NAMED = (SEGMENTATION, DICOM_SEGMENTATION, *NIFTI, *ITK, *PICTURE, *DICOM, *HEIDELBERG)
 
 
 def file_format(path: Path) -> str:
-    """Return "nifti", "itk", "picture" or "dicom" by the file's name, or "" when it says nothing."""
+    """Return "nifti", "itk", "picture", "dicom" or "heidelberg" by the file's name, or "" when it says nothing."""
     name = path.name.lower()
-    for suffixes, kind in ((NIFTI, "nifti"), (ITK, "itk"), (PICTURE, "picture"), (DICOM, "dicom")):
+    for suffixes, kind in (
+        (NIFTI, "nifti"),
+        (ITK, "itk"),
+        (PICTURE, "picture"),
+        (DICOM, "dicom"),
+        (HEIDELBERG, "heidelberg"),
+    ):
         if name.endswith(suffixes):
             return kind
     return ""

@@ -11,12 +11,19 @@ from ..files import reason
 from ..volume import Volume
 from .dicom import dicom_folders, has_dicom, read_dicom
 from .formats import DICOM_SEGMENTATION, HEAT_MAP, SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
+from .heidelberg import read_heidelberg
 from .itk import read_itk
 from .nifti import read_nifti
 from .pictures import read_picture
 from .raw import RawImage, to_volume
 
-_READERS = {"nifti": read_nifti, "itk": read_itk, "picture": read_picture, "dicom": read_dicom}
+_READERS = {
+    "nifti": read_nifti,
+    "itk": read_itk,
+    "picture": read_picture,
+    "dicom": read_dicom,
+    "heidelberg": read_heidelberg,
+}
 _BLOCK = 1 << 20
 
 

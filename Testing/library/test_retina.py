@@ -1,0 +1,103 @@
+"""The retina in OCT, and pockets of fluid in it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from MIASSAMLib.method.pockets import enclosure, pocket_map
+from MIASSAMLib.phantoms import make_phantom
+from MIASSAMLib.volume import SlicePlane, Volume
+from MIASSAMLib.volume.retina import best_path, find_retina, not_scanned, retina_mask
+
+LEVEL = 0.6
+
+
+@cache
+def scan(seed: int, n_lesions: int, index: int):
+    """Return a B-scan, its retina and its lesions, display order."""
+    phantom = make_phantom("retina", seed, n_lesions)
+    plane = SlicePlane.of(phantom.volume)
+    arrays = (phantom.volume.voxels_kji, phantom.foreground_kji, phantom.lesion_labels_kji)
+    return tuple(plane.take(array, index) for array in arrays)
+
+
+def dice(first, second) -> float:
+    return 2 * (first & second).sum() / (first.sum() + second.sum())
+
+
+@pytest.mark.parametrize("index", [0, 8, 16])
+def test_the_retina_is_found_between_vitreous_and_epithelium(index):
+    pixels, retina, _ = scan(700, 0, index)
+    assert dice(find_retina(pixels).mask, retina) > 0.96
+
+
+def test_white_wedges_and_black_borders_are_not_tissue():
+    pixels, retina, _ = scan(700, 0, 8)
+    pixels = pixels.copy()
+    rows, columns = np.indices(pixels.shape)
+    wedge = rows < 30 - columns * 0.15
+    pixels[wedge] = 255
+    pixels[:, -20:] = 0
+    found = find_retina(pixels)
+    assert not_scanned(pixels)[wedge].mean() > 0.95
+    assert not found.mask[:, -20:].any()
+    assert not found.mask[wedge].any()
+    assert dice(found.mask[:, :-30], retina[:, :-30]) > 0.95
+
+
+def test_a_constant_picture_has_no_retina():
+    assert not find_retina(np.full((64, 80), 7.0)).mask.any()
+
+
+def test_depth_runs_from_the_inner_membrane_to_the_epithelium():
+    pixels, _, _ = scan(700, 0, 8)
+    found = find_retina(pixels)
+    column = pixels.shape[1] // 2
+    depth = found.depth[:, column]
+    assert depth[round(found.inner[column])] < 0.05
+    assert depth[round(found.outer[column])] > 0.95
+    assert abs(found.height[round(found.outer[column]), column]) <= 0.5
+
+
+def test_the_mask_is_at_the_same_place_in_the_patient_whatever_the_storage_order():
+    volume = make_phantom("retina", 700, 0).volume
+    middle = Volume(volume.voxels_kji[7:9], volume.ijk_to_ras, modality="oct")
+    expected = retina_mask(middle)
+    flipped = np.eye(4)
+    flipped[1, 1], flipped[1, 3] = -1, middle.shape_kji[1] - 1
+    turned = Volume(middle.voxels_kji[:, ::-1].copy(), middle.ijk_to_ras @ flipped, modality="oct")
+    found = retina_mask(turned)
+    np.testing.assert_array_equal(found[:, ::-1], expected)
+    ijk, other = (np.argwhere(mask)[0][::-1] for mask in (expected, found[:, ::-1]))
+    other = np.array([other[0], middle.shape_kji[1] - 1 - other[1], other[2]])
+    np.testing.assert_allclose(middle.ijk_to_ras_point(ijk), turned.ijk_to_ras_point(other), atol=1e-9)
+
+
+@pytest.mark.parametrize("index", [4, 8])
+def test_a_normal_retina_has_no_pocket(index):
+    assert pocket_map(scan(703, 0, index)[0]).max() < LEVEL
+
+
+@pytest.mark.parametrize(("seed", "index"), [(702, 8), (704, 10)])
+def test_a_cyst_is_a_pocket(seed, index):
+    pixels, _, lesions = scan(seed, 2, index)
+    assert dice(pocket_map(pixels) > LEVEL, lesions > 0) > 0.75
+
+
+def test_enclosure_is_the_height_of_the_second_lowest_wall_and_an_open_ditch_has_none():
+    ring = np.zeros((21, 21), np.float32)
+    ring[5:16, 5:16] = 1
+    ring[8:13, 8:13] = 0
+    assert enclosure(ring, 6)[10, 10] == 1
+    ditch = np.ones((21, 21), np.float32)
+    ditch[10] = 0
+    assert enclosure(ditch, 6)[10, 10] == 0
+
+
+def test_the_best_path_bends_no_further_than_it_may():
+    strength = np.zeros((9, 6))
+    strength[4, :3] = strength[8, 4:] = 1
+    path = best_path(strength, 1)
+    assert np.abs(np.diff(path)).max() == 1
