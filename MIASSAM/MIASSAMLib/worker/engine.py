@@ -20,6 +20,7 @@ from ..protocols import SamModel
 from ..volume import SlicePlane, Volume
 from ..volume_io import guess_modality
 from . import answers, banks
+from .recent import RecentModel
 from .server import Call
 
 Arguments = Mapping[str, Any]
@@ -157,7 +158,7 @@ class Engine:
             self._models.clear()
             checkpoint = Path(str(wanted["checkpoint"])) if wanted.get("checkpoint") else None
             name, device = str(wanted.get("name") or "embedded"), str(wanted.get("device") or "auto")
-            self._models[identity] = open_model(name, checkpoint, device)
+            self._models[identity] = RecentModel(open_model(name, checkpoint, device))
             call.progress("loading the model", 1, 1)
         return self._models[identity]
 
