@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import AnyArray
-from .bank import Manifest, MemoryBank
+from .bank import Lesson, Manifest, MemoryBank, taught_digest, teach
 from .config import Config, changed
 from .config import preset as preset_of
 from .errors import BankMismatchError, CheckpointError, InputError, UsageError
-from .method import BuildOptions, BuildSource, Preprocessing, Segmenter
+from .method import BuildOptions, BuildSource, Preprocessing, Reading, Segmenter
 from .method import build_bank as build_from_sources
 from .protocols import SamModel
 from .sam import load_model as open_model
@@ -32,7 +32,15 @@ AnyModel: TypeAlias = SamModel | str | None
 AnyVolume: TypeAlias = Path | str | Volume
 AnyMask: TypeAlias = Path | str | AnyArray | None
 
-__all__ = ["bounded", "build_bank", "normal_sources", "open_model", "open_segmenter", "reopen_segmenter"]
+__all__ = [
+    "bounded",
+    "build_bank",
+    "normal_sources",
+    "open_model",
+    "open_segmenter",
+    "reopen_segmenter",
+    "teach_normal",
+]
 
 
 def open_segmenter(
@@ -86,7 +94,10 @@ def reopen_segmenter(record: Mapping[str, Any], bank: Path | str | None, model: 
             f"{model.name} ({model.digest[:6]}); give the same one"
         )
     opened = open_segmenter(bank, model, device=model.device)
-    made_by, came = (words.get("manifest_sha256", "") for words in (record["bank"], opened.bank_words))
+    made_by, came = (
+        [words.get(key, "") for key in ("manifest_sha256", "taught_sha256")]
+        for words in (record["bank"], opened.bank_words)
+    )
     if made_by != came:
         raise BankMismatchError(f"{bank} is not the bank of this record, or was changed since; give the same one")
     preprocessing = Preprocessing.from_dict(record["preprocessing"])
@@ -105,7 +116,9 @@ def _bank_words(bank: AnyBank, manifest: Manifest) -> dict[str, Any]:
     """Return what a record says about its bank."""
     is_open = isinstance(bank, MemoryBank)
     said = manifest.render() if is_open else (Path(str(bank)) / "manifest.json").read_text("utf-8")
+    taught = "" if is_open else taught_digest(Path(str(bank)))
     return {
+        **({"taught_sha256": taught} if taught else {}),
         "name": "in memory" if is_open else Path(str(bank)).resolve().name,
         "path": "" if is_open else str(Path(str(bank)).resolve()),
         "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
@@ -193,6 +206,37 @@ def bounded(volume: Volume, region: AnyMask) -> Volume:
         return volume
     inside = read_label(Path(region), volume) if isinstance(region, (str, Path)) else region
     return dataclasses.replace(volume, region_kji=np.asarray(inside) != 0)
+
+
+def teach_normal(
+    bank: Path | str, volume: AnyVolume | Reading, region: AnyMask, words: str = "", by: str = "", device: str = "auto"
+) -> Lesson:  # six: the public face names what a user chooses
+    """Teach a bank that a region of a volume is normal; `MIASSAMLib.bank.unteach` takes the last lesson back.
+
+    The patches that see the region become rows of the bank; its calibration stays that of the volumes it was built
+    from, so what is like the region is marked no more and all else as before.
+
+    Args:
+        bank: the bank folder.
+        volume: a file, a volume, or one that a segmenter of this bank has open.
+        region: a file on the volume's grid or an array (K, J, I), nonzero where normal.
+        words: what the region is called. by: who says so; "" = the user of this computer.
+
+    Raises:
+        InputError: the region lies on another grid, or is empty.
+        BankError: the bank is damaged or cannot be written, or no patch of the patient lies in the region.
+    """
+    if isinstance(volume, Reading):
+        reading = volume
+        segmenter = Segmenter(reading.model, reading.bank, reading.config)
+    else:
+        segmenter = open_segmenter(bank, device=device)
+        reading = segmenter.open(_read(volume))
+    marked = bounded(dataclasses.replace(reading.prepared.volume, region_kji=None), region)
+    if marked.region_kji is None:
+        raise UsageError("no region came; mark what is normal")
+    rows, n_slices = segmenter.normal_rows(reading, marked.region_kji)
+    return teach(Path(bank), rows, Lesson(marked.name, words, n_slices, by))
 
 
 def _load_normal(

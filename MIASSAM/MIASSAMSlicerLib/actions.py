@@ -40,7 +40,7 @@ class PanelActions(MaintenanceActions):
             self._waiting = []
             self.jobs.cancel()
             return
-        self._guarded(self._segment)
+        self.guarded(self._segment)
 
     def _segment(self):
         target = self.target()
@@ -89,9 +89,9 @@ class PanelActions(MaintenanceActions):
                 checkVolume(parameters.inputVolume)
                 self._ensurePackages()
                 target = Target(parameters.inputVolume, None, parameters.outputSegmentation)
-                self.jobs.openOnDemand(target, self.run(), opened, self._onFailure)
+                self.jobs.openOnDemand(target, self.run(), opened, self.onFailure)
 
-            self._guarded(start)
+            self.guarded(start)
 
     @staticmethod
     def canPoint(parameters):
@@ -140,7 +140,7 @@ class PanelActions(MaintenanceActions):
             self._waiting, self._failed = list(volumes), []
             self._segmentNext()
 
-        self._guarded(start)
+        self.guarded(start)
 
     def _segmentNext(self):
         """Go on with the next of several volumes; at the end say which failed, and why."""
@@ -155,7 +155,7 @@ class PanelActions(MaintenanceActions):
                 self._failed.append(f"{volumeNode.GetName()}: {error}")
         if not self._waiting and not self.jobs.isBusy and self._failed:
             failed, self._failed = self._failed, []
-            self._onFailure(ModuleError(_("Not segmented:\n{list}").format(list="\n".join(failed))))
+            self.onFailure(ModuleError(_("Not segmented:\n{list}").format(list="\n".join(failed))))
 
     def _onSegmentFailure(self, error):
         if self._waiting and not isinstance(error, RunCancelled):
@@ -163,7 +163,7 @@ class PanelActions(MaintenanceActions):
             self._segmentNext()
             return
         self._waiting = []
-        self._onFailure(error)
+        self.onFailure(error)
 
     def onOptionsChanged(self):
         """Decode again when an option changed that needs no new encoding."""
@@ -186,7 +186,7 @@ class PanelActions(MaintenanceActions):
             return
         try:
             target = Target.ofResults(panel.results)
-            self.jobs.segment(target, self.run(), "refuse", self._onSegmented, self._onFailure)
+            self.jobs.segment(target, self.run(), "refuse", self._onSegmented, self.onFailure)
         except ModuleError as error:
             self.state.showStatus(str(error))
 
@@ -200,7 +200,7 @@ class PanelActions(MaintenanceActions):
         if findingsTable.saveTable(self.panel.results, path):
             self.state.showStatus(_("The table was saved: {path}").format(path=path))
         else:
-            self._onFailure(ModuleError(_("{path} could not be written. Choose another folder.").format(path=path)))
+            self.onFailure(ModuleError(_("{path} could not be written. Choose another folder.").format(path=path)))
 
     def onEditButton(self):
         sliceViews.openSegmentEditor(self.panel.results)
@@ -223,7 +223,7 @@ class PanelActions(MaintenanceActions):
         self._dialog.open()
 
     def _onBankDescribed(self, bank):
-        self._guarded(lambda: self._buildBank(bank))
+        self.guarded(lambda: self._buildBank(bank))
 
     def _buildBank(self, bank):
         self._ensurePackages()
@@ -233,7 +233,7 @@ class PanelActions(MaintenanceActions):
         session, model = self.jobs.worker.session, modelOf(self.parameters)
         path = folder / f"{bank.name}.bank"
         steps = bankSteps(session, bank.volumes, path, model, bank.excludeMasks, options)
-        self.jobs.startAfter(steps, "build_bank", self._onBankBuilt, self._onFailure)
+        self.jobs.startAfter(steps, "build_bank", self._onBankBuilt, self.onFailure)
 
     def _onBankBuilt(self, answer):
         self.parameters.bankPath = answer["path"]
@@ -244,12 +244,12 @@ class PanelActions(MaintenanceActions):
     # Samples
 
     def onLoadSampleButton(self):
-        self._guarded(self._loadSample)
+        self.guarded(self._loadSample)
 
     def _loadSample(self):
         self._ensurePackages()
         sample = samples.SAMPLES[int(self.panel.ui.sampleComboBox.currentIndex)]
-        samples.startLoading(self.jobs, sample, self._onSampleLoaded, self._onFailure)
+        samples.startLoading(self.jobs, sample, self._onSampleLoaded, self.onFailure)
 
     def _onSampleLoaded(self, volumeNode, bankPath):
         parameters = self.parameters

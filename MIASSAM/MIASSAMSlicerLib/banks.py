@@ -40,6 +40,15 @@ def readManifest(path):
     return data if isinstance(data, dict) else {}
 
 
+def lessons(path):
+    """Return what a bank was taught, oldest first; [] where nothing can be read."""
+    try:
+        data = json.loads((Path(path) / "taught.json").read_text(encoding="utf-8"))
+        return list(data["lessons"].values())
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        return []
+
+
 def describeBank(path):
     """Say in a line what a bank is: modality, anatomy, slices, model. Cheap: it only reads the manifest."""
     if not path:
@@ -51,9 +60,11 @@ def describeBank(path):
     if not draft:
         return _("'{name}' is no memory bank, or its manifest is damaged.").format(name=Path(path).name)
     words = " ".join(word for word in (draft.get("modality", "").upper(), draft.get("anatomy", "")) if word)
-    return _("{words}: {slices} normal slices, model {model}, preset {preset}").format(
+    told = _("{words}: {slices} normal slices, model {model}, preset {preset}").format(
         words=words or _("Unnamed anatomy"),
         slices=manifest.get("n_slices", 0),
         model=draft.get("model_name", "?"),
         preset=draft.get("preset", "?"),
     )
+    taught = len(lessons(path))
+    return told + (_("; taught {count} more").format(count=taught) if taught else "")

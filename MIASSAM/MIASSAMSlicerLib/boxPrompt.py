@@ -20,16 +20,16 @@ class BoxPrompt(VTKObservationMixin):
     def __init__(self, onBox, onMessage):
         VTKObservationMixin.__init__(self)
         self._onBox, self._onMessage = onBox, onMessage
-        self._node, self._results, self._first = None, None, None
+        self._node, self._results, self._first, self._taker = None, None, None, onBox
 
     @property
     def isDrawing(self):
         return self._node is not None
 
-    def start(self, results):
-        """Ask for two opposite corners on a slice."""
+    def start(self, results, onBox=None):
+        """Ask for two opposite corners on a slice; onBox: who takes this box instead."""
         self.stop()
-        self._results = results
+        self._results, self._taker = results, onBox or self._onBox
         node = slicer.vtkMRMLMarkupsROINode()
         node.SetName(_("MIASSAM box"))
         node.SetHideFromEditors(True)
@@ -65,7 +65,7 @@ class BoxPrompt(VTKObservationMixin):
         corners, isOnSlice = boxOnSlice(self._results, self._first, 2 * np.array(center) - self._first)
         self.stop()
         if isOnSlice:
-            self._onBox(corners)
+            self._taker(corners)
         else:
             self._onMessage(_("Draw the box in the view that shows the volume's slices, corner to corner."))
 

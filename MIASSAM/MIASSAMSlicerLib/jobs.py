@@ -57,7 +57,7 @@ class Jobs:
         """Segment a volume and write the results into the scene."""
         runs.checkRun(target.volume, run, editedSegments)
         self._startAnew()
-        key = target.key
+        key = target.key  # reading a region changes the time of its node
 
         def write(answer):
             steps = runs.applySteps(target, run, self.worker.session, answer, editedSegments)
@@ -66,14 +66,24 @@ class Jobs:
         def ask():
             self._ask("segment", run.arguments(key), write, onFailure)
 
-        if self._isOpen(key):
-            ask()
-        else:
+        self._whenOpen(target, ask, onFailure)
+
+    def teach(self, results, normal, words, onTaught, onFailure):
+        """Teach the bank of these results that a part of their volume is normal.
+
+        normal: uint8 (K, J, I). words: what it is called.
+        """
+        self._startAnew()
+        target = Target.ofResults(results)
+        key = target.key
+
+        def send():
+            steps = runs.teachSteps(self.worker.session, results, key, normal, words)
             self._takeSteps(
-                runs.openVolumeSteps(self.worker.session, target),
-                lambda arguments: self._ask("open_volume", arguments, self._opened(target, arguments, ask), onFailure),
-                onFailure,
+                steps, lambda arguments: self._ask("teach_normal", arguments, onTaught, onFailure), onFailure
             )
+
+        self._whenOpen(target, send, onFailure)
 
     def openOnDemand(self, target, run, onResults, onFailure):
         """Open a volume and make the results that the user's points and boxes will fill."""
@@ -123,6 +133,17 @@ class Jobs:
         """Let the worker forget every volume."""
         for volumeID in list(self._open.get("keys", {})):
             self.closeVolume(volumeID)
+
+    def _whenOpen(self, target, then, onFailure):
+        """Send a volume as part of the user's job, unless the worker has it, and go on."""
+        if self._isOpen(target.key):
+            then()
+            return
+        self._takeSteps(
+            runs.openVolumeSteps(self.worker.session, target),
+            lambda arguments: self._ask("open_volume", arguments, self._opened(target, arguments, then), onFailure),
+            onFailure,
+        )
 
     def _isOpen(self, key):
         session = self.worker.session

@@ -94,6 +94,19 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         )
         return answer
 
+    def teachNormal(self, results, normal, words=""):
+        """Teach the bank of these results that a part of their volume, uint8 (K, J, I), is normal."""
+        key = self._open(Target.ofResults(results))
+        arguments = runAll(runs.teachSteps(self.worker.session, results, key, normal, words))
+        try:
+            return self.worker.call("teach_normal", arguments)
+        finally:
+            (self.worker.session.folder / arguments["normal"]).unlink(missing_ok=True)
+
+    def unteach(self, bank):
+        """Take back what a bank was taught last, and return it."""
+        return self.worker.call("unteach", {"bank": str(bank)})
+
     def buildMemoryBank(
         self,
         volumes,

@@ -33,8 +33,8 @@ class MaintenanceActions:
                 model=model.label()
             )
         ):
-            self._guarded(
-                lambda: self.jobs.start("fetch_model", {"name": model.value}, self._onModelFetched, self._onFailure)
+            self.guarded(
+                lambda: self.jobs.start("fetch_model", {"name": model.value}, self._onModelFetched, self.onFailure)
             )
 
     def _onModelFetched(self, answer):
@@ -42,13 +42,13 @@ class MaintenanceActions:
 
     def onRemoveModelsButton(self):
         if slicer.util.confirmOkCancelDisplay(_("Delete all downloaded models? They can be downloaded again.")):
-            self._guarded(lambda: self.jobs.start("remove_models", {}, self._onModelsRemoved, self._onFailure))
+            self.guarded(lambda: self.jobs.start("remove_models", {}, self._onModelsRemoved, self.onFailure))
 
     def _onModelsRemoved(self, answer):
         self.state.showStatus(_("Freed {size} MB.").format(size=round(answer["freed_bytes"] / 1e6)))
 
     def onInstallButton(self):
-        self._guarded(self._install)
+        self.guarded(self._install)
 
     def _install(self):
         installed = self._ensurePackages()
@@ -66,7 +66,7 @@ class MaintenanceActions:
         openFolder(folder)
 
     def onModelFolderButton(self):
-        self._guarded(lambda: self.jobs.start("list_models", {}, self._onModelFolder, self._onFailure))
+        self.guarded(lambda: self.jobs.start("list_models", {}, self._onModelFolder, self.onFailure))
 
     def _onModelFolder(self, answer):
         openFolder(answer["folder"])
@@ -89,13 +89,13 @@ class MaintenanceActions:
         self.state.log(text)
         slicer.app.processEvents()
 
-    def _guarded(self, action):
+    def guarded(self, action):
         try:
             action()
         except ModuleError as error:
-            self._onFailure(error)
+            self.onFailure(error)
 
-    def _onFailure(self, error):
+    def onFailure(self, error):
         text = str(error)
         if getattr(error, "kind", "") == "CheckpointError":
             text += "\n" + _("In this panel: click 'Download...', or choose a model that is given by its file.")

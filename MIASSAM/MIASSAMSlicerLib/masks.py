@@ -30,7 +30,7 @@ class Region:
     @property
     def key(self):
         """Name this region as it is now; it changes when its voxels or its place do."""
-        changed = [self.node.GetMTime(), *_mTimesOfVoxels(self.node)]
+        changed = _mTimesOfVoxels(self.node, self.segmentID)
         transform = self.node.GetParentTransformNode()
         changed.append(transform.GetTransformToWorldMTime() if transform is not None else 0)
         return "-".join(map(str, (self.node.GetID(), self.segmentID, *changed)))
@@ -40,10 +40,14 @@ class Region:
         return markedVoxels(self.node, volumeNode, self.segmentID)
 
 
-def _mTimesOfVoxels(node):
-    if node.IsA("vtkMRMLSegmentationNode"):
-        return [node.GetSegmentation().GetMTime()]
-    return [node.GetImageData().GetMTime()] if node.GetImageData() is not None else []
+def _mTimesOfVoxels(node, segmentID):
+    """Return when the voxels changed last; reading a segmentation changes the time of its node, not of these."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return [node.GetMTime(), node.GetImageData().GetMTime()] if node.GetImageData() is not None else []
+    segmentation = node.GetSegmentation()
+    segmentIDs = [segmentID] if segmentID else list(segmentation.GetSegmentIDs())
+    images = [node.GetBinaryLabelmapInternalRepresentation(each) for each in segmentIDs]
+    return [len(images), *(image.GetMTime() if image is not None else 0 for image in images)]
 
 
 def markedVoxels(maskNode, volumeNode, segmentID=""):

@@ -8,7 +8,7 @@ from .samples import SAMPLES, sampleTitle
 
 FETCHING = "fetching"
 MEGABYTE = 1_000_000
-KNOWS_REGIONS = False
+KNOWS_REGIONS = True
 """Whether the library bounds its search; until it does, no region is offered."""
 
 
@@ -152,6 +152,13 @@ class PanelState:
             widget.enabled = hasResults and (widget is not self.ui.opacitySlider or results.heat is not None)
         self.ui.show3DButton.setSegmentationNode(results.segmentation if hasResults else None)
         self.showCorrections(canUndo)
+
+    def showTeaching(self, results, bankPath):
+        """Show whether there is something to teach a bank, or to take back."""
+        canTeach = results is not None and results.isComplete and not results.isOnDemand
+        for widget in (self.ui.normalButton, self.ui.normalBoxButton):
+            widget.enabled = canTeach
+        self.ui.unlearnButton.enabled = bool(banks.lessons(bankPath))
 
     def showPointing(self, canPoint):
         """Show whether there is something that points and boxes can outline."""

@@ -32,6 +32,12 @@ class ResultsTable:
         row = int(self._table.currentRow())
         return self._rows[row][0]["index"] if 0 <= row < len(self._rows) else None
 
+    @property
+    def currentLesion(self):
+        """Lesion of the chosen finding; None where none is chosen."""
+        row = int(self._table.currentRow())
+        return self._rows[row][1]["lesion"] if 0 <= row < len(self._rows) else None
+
     def show(self, record):
         """Show the findings of a record, ranked by score; none for an empty record."""
         self._rows = sorted(

@@ -184,6 +184,12 @@ def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
     return arguments
 
 
+def teachSteps(session, results, key, normal, words):
+    """Put what is normal into the exchange folder; return the worker's arguments to teach the bank of the run."""
+    name = yield from session.saveArraySteps("normal", normal)
+    return {**runOfRecord(results).arguments(key), "normal": name, "words": words}
+
+
 def summaryOf(record):
     """Return in a sentence what was found."""
     if isOnDemand(record):

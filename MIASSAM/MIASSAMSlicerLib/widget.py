@@ -19,6 +19,7 @@ from .panelState import PanelState
 from .parameters import regionOf, setRegionNode
 from .resultNodes import Results
 from .resultsTable import ResultsTable
+from .teaching import TeachingActions
 from .volumes import isInput, listInputs, worldFromIjk
 
 
@@ -47,6 +48,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.box = BoxPrompt(self.corrections.correctByBox, self._onCorrectionMessage)
         self.table = ResultsTable(self.ui.resultsTable, self._onFindingChosen)
         self.actions = PanelActions(self)
+        self.teaching = TeachingActions(self.actions)
         self.keys = PanelKeys(
             {
                 "Ctrl+Z": self._onUndo,
@@ -86,6 +88,9 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.addInsideButton, self._onAddInsideButton),
             (self.ui.addOutsideButton, self._onAddOutsideButton),
             (self.ui.boxButton, self._onBoxButton),
+            (self.ui.normalButton, self.teaching.onNormalButton),
+            (self.ui.normalBoxButton, self.teaching.onNormalBoxButton),
+            (self.ui.unlearnButton, self.teaching.onUnlearnButton),
             (self.ui.undoButton, self._onUndo),
             (self.ui.resetSliceButton, self._onResetSliceButton),
             (self.ui.editButton, self.actions.onEditButton),
@@ -197,6 +202,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameters.inputVolume is not current:
             self.showResults(Results.of(parameters.inputVolume))
         self.state.showPointing(self.results is not None or self.actions.canPoint(parameters))
+        self.state.showTeaching(self.results, parameters.bankPath)
         if self.results is not None and self.results.heat is not None:
             sliceViews.setHeatOpacity(parameters.heatOpacity, self.results.heat)
         self.actions.onOptionsChanged()
@@ -223,6 +229,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         shown = self.corrections.results
         self.table.show(shown.record if shown else {})
         self.state.showResults(shown, False)
+        self.state.showTeaching(shown, self._parameterNode.bankPath if self._parameterNode is not None else "")
         self.state.showPointing(shown is not None or self.actions.canPoint(self._parameterNode))
 
     def _onBusy(self, isBusy):

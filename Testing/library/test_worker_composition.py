@@ -114,3 +114,24 @@ def test_a_closed_volume_is_forgotten(call, brain_bank_path):
     with pytest.raises(InputError, match="not open in the worker"):
         engine.segment(asked(brain_bank_path), call)
     assert not engine._readings
+
+
+def test_a_drag_encodes_no_window_twice_and_gives_the_mask_of_a_model_that_forgets(embedded_model):
+    from MIASSAMLib.worker.recent import RecentModel
+
+    class Counting:
+        name, digest, device, input_px = "m", "d", "cpu", embedded_model.input_px
+        n_encoded = 0
+
+        def encode(self, rasters, content_boxes=None):
+            self.n_encoded += len(rasters)
+            return embedded_model.encode(rasters, content_boxes)
+
+    side, counting = embedded_model.input_px, Counting()
+    rasters = np.random.default_rng(1).random((3, side, side)).astype(np.float32)
+    recent = RecentModel(counting)
+    first, again = recent.encode(rasters[:2]), recent.encode(rasters[[1, 2, 1]])
+    assert counting.n_encoded == 3
+    assert (again[0] == first[1]).all() and (again[2] == first[1]).all()
+    assert (first == embedded_model.encode(rasters[:2])).all()
+    assert not (again[1] == first[1]).all()

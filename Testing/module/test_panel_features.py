@@ -70,6 +70,30 @@ def test_one_segment_can_be_the_region(ready):
     assert np.array_equal(found, (spots() > 150) & (leftHalf() == 0))
 
 
+def test_reading_a_region_does_not_change_its_name_and_drawing_in_it_does(volume):
+    from MIASSAMSlicerLib import segmentVoxels as io
+    from MIASSAMSlicerLib.masks import Region
+
+    node = userSegmentation(volume, leftHalf())
+    region = Region(node)
+    before = region.key
+    region.voxels(volume)
+    assert region.key == before
+    io.writeSegment(node, "own", volume, 1 - leftHalf())
+    assert region.key != before
+
+
+def test_a_point_is_dragged_after_a_run_in_a_region(ready):
+    ready.ui.regionSelector.setCurrentNode(userSegmentation(ready.parameters.inputVolume, leftHalf()))
+    segment(ready)
+    before = segmentVoxels(ready.results, 1)
+    ready.jobs.close()  # the volume and its region must be sent again
+    drag(ready, 0, (20, 30, 2))
+    waitUntilDone(ready)
+    assert "not open" not in ready.ui.statusLabel.text
+    assert not np.array_equal(segmentVoxels(ready.results, 1), before)
+
+
 def _lesions(panel):
     from MIASSAMSlicerLib.anomalySegments import ownSegments
 

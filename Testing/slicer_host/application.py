@@ -1,11 +1,10 @@
 """``slicer.app``: the few calls that scripts make of the application."""
 
-import tempfile
-
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Signal
 
+from .folders import temporaryFolder
 from .ioManager import CoreIOManager
 
 
@@ -71,7 +70,7 @@ class Application(QtCore.QObject):
         super().__init__()
         self._scene, self._logic, self._files = scene, applicationLogic, CoreIOManager()
         self._modules, self._settings, self._layout = ModuleManager(), QtCore.QSettings(), None
-        self.temporaryPath = tempfile.mkdtemp(prefix="slicer-host-")
+        self.temporaryPath = temporaryFolder("application")
         self.slicerHome = self.temporaryPath
         self.version = {"major": 5, "minor": 13}
         self.isTesting = False

@@ -31,6 +31,7 @@ IS_DEAF = bool(os.environ.get("FAKE_WORKER_DEAF"))
 class FakeEngine:
     def __init__(self):
         self.volumes, self.encoded, self.regions = {}, {}, {}
+        self.taught = []
 
     def verbs(self):
         return {
@@ -49,6 +50,8 @@ class FakeEngine:
                 "list_models",
                 "make_sample",
                 "build_sample_bank",
+                "teach_normal",
+                "unteach",
             )
         }
 
@@ -96,6 +99,8 @@ class FakeEngine:
         voxels = np.nan_to_num(self._volume(arguments), nan=0.0, posinf=0.0)
         if self.regions[arguments["volume"]] is not None and not IS_OLD:
             voxels = np.where(self.regions[arguments["volume"]] > 0, voxels, 50.0)
+        for _words, normal in self.taught:
+            voxels = np.where(normal > 0, 50.0, voxels)
         labels, slices = np.zeros(voxels.shape, np.uint16), []
         if IS_DEAF:
             re.match(r"(a+)+$", "a" * 60 + "b")  # takes ages in one call, during which no other thread runs
@@ -194,6 +199,24 @@ class FakeEngine:
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps({"left_out": leftOut}))
         return {"path": str(folder), **self.bank_info({"path": str(folder)}, call)}
+
+    def teach_normal(self, arguments, call):
+        self._volume(arguments)
+        self.taught.append((arguments["words"], call.load(arguments["normal"])))
+        return self._writeLessons(arguments["bank"])
+
+    def unteach(self, arguments, call):
+        if not self.taught:
+            raise BankError("it was taught nothing")
+        self.taught.pop()
+        return self._writeLessons(arguments["bank"])
+
+    def _writeLessons(self, bank):
+        lessons = {
+            str(n): {"words": words, "source": "Patient", "by": "me"} for n, (words, _) in enumerate(self.taught)
+        }
+        (Path(bank) / "taught.json").write_text(json.dumps({"lessons": lessons}))
+        return {}
 
     def bank_info(self, arguments, call):
         if not Path(arguments["path"]).is_dir():

@@ -5,7 +5,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 import types
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import slicer.util
 import vtk
 
 from .ctkWidgets import installCtk
+from .folders import temporaryFolder
 from .pythonqt import installQt
 
 LOGICS = {
@@ -133,7 +133,7 @@ def _bootScene():
         scene.AddNode(node)
     logic.SetSliceLogics(vtk.vtkCollection())
     logic.SetViewLogics(vtk.vtkCollection())
-    logic.SetTemporaryPath(tempfile.mkdtemp(prefix="slicer-host-"))
+    logic.SetTemporaryPath(temporaryFolder("files"))
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     for name in ("modules", "moduleNames"):
         module = types.ModuleType("slicer." + name)
@@ -155,7 +155,7 @@ def _bootRemoteData(scene, applicationLogic):
     remote = slicer.vtkMRMLRemoteIOLogic()
     remote.SetMRMLScene(scene)
     remote.SetMRMLApplicationLogic(applicationLogic)
-    remote.GetCacheManager().SetRemoteCacheDirectory(tempfile.mkdtemp(prefix="slicer-host-cache-"))
+    remote.GetCacheManager().SetRemoteCacheDirectory(temporaryFolder("cache"))
     manager = slicer.vtkDataIOManagerLogic()
     manager.SetMRMLScene(scene)
     manager.SetMRMLApplicationLogic(applicationLogic)
@@ -180,7 +180,7 @@ def _provideConsolePython():
     """Slicer puts PythonSlicer on the path; here it is this interpreter."""
     if shutil.which("PythonSlicer"):
         return
-    folder = Path(tempfile.mkdtemp(prefix="slicer-host-bin-"))
+    folder = Path(temporaryFolder("bin"))
     script = folder / "PythonSlicer"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)

@@ -10,6 +10,7 @@ from .merge import merge_banks
 from .publish import Candidates, Selector
 from .spool import StoredPart
 from .storage import COMPRESS_CHOICES, Compress
+from .taught import Lesson, taught_digest, teach, unteach
 from .writer import BankWriter, check_free
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryBank",
     "SourceRecord",
     "Origin",
+    "Lesson",
     "StoredPart",
     "bank_info",
     "check_free",
@@ -32,5 +34,8 @@ __all__ = [
     "Compress",
     "Selector",
     "read_manifest",
+    "taught_digest",
+    "teach",
+    "unteach",
     "verify_bank",
 ]

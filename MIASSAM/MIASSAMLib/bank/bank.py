@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from .exact import flat_searcher_of
 from .manifest import KindRecord, Manifest, ManifestDraft, find_damage, read_manifest
-from .rows import READ_ERRORS
+from .rows import READ_ERRORS, checked_rows
 from .storage import RowSearcher, open_storage
+from .taught import damaged_lessons, open_taught, read_taught
 
 
 class MemoryBank:
@@ -25,11 +27,13 @@ class MemoryBank:
         calibration: Mapping[str, AnyArray],
         searchers: Mapping[str, RowSearcher],
         folder: Path | None = None,
-    ) -> None:
+        taught: Mapping[str, RowSearcher] | None = None,
+    ) -> None:  # five: `load` and `from_rows` give them
         self.manifest = manifest
         self.calibration = dict(calibration)
         self._searchers = dict(searchers)
         self._folder = folder
+        self._taught = dict(taught or {})
 
     @classmethod
     def load(cls, path: Path | str, verify: bool = True, device: str = "cpu") -> MemoryBank:
@@ -45,7 +49,7 @@ class MemoryBank:
         folder = Path(path)
         manifest = _read_sound_manifest(folder, verify)
         searchers = {kind: open_storage(folder, record, device) for kind, record in manifest.kinds.items()}
-        return cls(manifest, _load_calibration(folder, manifest), searchers, folder)
+        return cls(manifest, _load_calibration(folder, manifest), searchers, folder, open_taught(folder, manifest))
 
     @classmethod
     def from_rows(
@@ -118,7 +122,7 @@ class MemoryBank:
         return self.search_neighbors(kind, queries)[0]
 
     def search_neighbors(self, kind: str, queries: FloatArray) -> tuple[FloatArray, AnyArray]:
-        """Return squared distances (Q,) float32 and the nearest patches' numbers (Q,) int64."""
+        """Return squared distances (Q,) float32 and the nearest patches' numbers (Q,) int64; taught ones come last."""
         searcher = self._searcher(kind)
         queries = checked_rows(kind, queries)
         if queries.shape[1] != searcher.dimension:
@@ -130,7 +134,12 @@ class MemoryBank:
             raise BankError(f"memory bank holds no {kind} patches; build it from slices that show the organ")
         if not len(queries):
             return np.empty(0, np.float32), np.empty(0, np.int64)
-        return searcher.search(queries)
+        distances, numbers = searcher.search(queries)
+        if kind in self._taught:
+            near, which = self._taught[kind].search(queries)
+            numbers = np.where(near < distances, searcher.n_rows + which, numbers)
+            distances = np.minimum(distances, near)
+        return distances, numbers
 
     def check_fits(self, config: Mapping[str, object], model_name: str, model_digest: str) -> None:
         """Refuse an encoder or config the bank was not built with; see `Manifest.check_fits`."""
@@ -151,6 +160,7 @@ def verify_bank(path: Path | str) -> list[str]:
     try:
         manifest = read_manifest(folder)
         damages = [find_damage(folder, name, record) for name, record in manifest.files.items()]
+        damages += damaged_lessons(folder, manifest)
         if not any(damages):
             bank = MemoryBank.load(folder, verify=False)
             for kind in bank.kinds:
@@ -185,6 +195,7 @@ def bank_info(path: Path | str) -> dict[str, Any]:
         "calibrated": bool(manifest.calibration_file),
         "kinds": {kind: _kind_info(manifest, record) for kind, record in manifest.kinds.items()},
         "notes": list(manifest.notes),
+        "taught": [dataclasses.asdict(lesson) for lesson in read_taught(folder, manifest).values()],
     }
 
 
@@ -199,20 +210,6 @@ def _kind_info(manifest: Manifest, record: KindRecord) -> dict[str, Any]:
         "part_of_float32": round(n_bytes / max(record.n_patches * record.dimension * 4, 1), 4),
         **record.quality,
     }
-
-
-def checked_rows(kind: str, rows: FloatArray) -> FloatArray:
-    """Return rows as contiguous float32 (N, D).
-
-    Raises:
-        BankError: they are not two-dimensional or hold NaN or infinity.
-    """
-    array = np.ascontiguousarray(rows, np.float32)
-    if array.ndim != 2:
-        raise BankError(f"{kind} patches have shape {array.shape}; give rows (N, D)")
-    if not np.isfinite(array).all():
-        raise BankError(f"{kind} patches hold NaN or infinity; check the volume and the checkpoint")
-    return array
 
 
 def _read_sound_manifest(folder: Path, with_digest: bool) -> Manifest:

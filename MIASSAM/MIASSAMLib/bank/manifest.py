@@ -116,8 +116,7 @@ class Manifest:
         """Return the text of manifest.json; it ends with the digest of all before it."""
         data: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
         data |= {**dataclasses.asdict(self), "sources": [dataclasses.asdict(source) for source in self.sources]}
-        body = json.dumps(data, indent=1, default=dict)
-        return json.dumps({**json.loads(body), "manifest_sha256": text_digest(body)}, indent=1) + "\n"
+        return signed(data)
 
     def check_fits(self, config: Mapping[str, Any], model_name: str, model_digest: str) -> None:
         """Refuse a query made by another encoder or with other patch settings.
@@ -152,6 +151,12 @@ def _model_words(name: str, digest: str) -> str:
     return f"{name} ({digest[:6] or 'no digest'})"
 
 
+def signed(data: Mapping[str, Any]) -> str:
+    """Return data as JSON text that ends with the digest of all before it."""
+    body = json.dumps(data, indent=1, default=dict)
+    return json.dumps({**json.loads(body), "manifest_sha256": text_digest(body)}, indent=1) + "\n"
+
+
 def text_digest(text: str) -> str:
     """Return the SHA-256 of a text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -164,7 +169,7 @@ def read_manifest(folder: Path) -> Manifest:
         BankError: the file is missing, changed by even a byte, of another version, or says what cannot be.
     """
     path = folder / MANIFEST_NAME
-    text, data = _read_json(path)
+    text, data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BankError(f"{path} is not the manifest of a memory bank, or is damaged; restore or rebuild the bank")
     if data.get("format_version") not in range(1, FORMAT_VERSION + 1):
@@ -172,11 +177,11 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} has format version {str(data.get('format_version'))[:20]} and this program reads "
             f"{FORMAT_VERSION}; rebuild the bank or use the program it was built with"
         )
-    _check_own_digest(path, text, data)
+    check_own_digest(path, text, data)
     version = data.pop("format_version")
     del data["format"]
     try:
-        manifest: Manifest = _typed(Manifest, data, "the manifest")
+        manifest: Manifest = typed(Manifest, data, "the manifest")
         _check_sense(manifest)
     except ValueError as error:
         raise BankError(f"{path} is damaged: {error}; restore or rebuild the bank") from None
@@ -212,7 +217,8 @@ def file_record(path: Path) -> FileRecord:
     return FileRecord(path.stat().st_size, sha256_of_file(path))
 
 
-def _read_json(path: Path) -> tuple[str, Any]:
+def read_json(path: Path) -> tuple[str, Any]:
+    """Return the text and the data of a JSON file of a bank folder; BankError where it has none."""
     try:
         if path.resolve().parent != path.parent.resolve() or not path.is_file():
             raise FileNotFoundError(path)
@@ -229,7 +235,8 @@ def _read_json(path: Path) -> tuple[str, Any]:
         raise BankError(f"{path} is damaged (no JSON text: {error}); restore or rebuild the bank") from error
 
 
-def _check_own_digest(path: Path, text: str, data: dict[str, Any]) -> None:
+def check_own_digest(path: Path, text: str, data: dict[str, Any]) -> None:
+    """Take the digest out of signed data; BankError where it does not fit."""
     digest = data.pop("manifest_sha256", None)
     body = json.dumps(data, indent=1)
     expected = json.dumps({**data, "manifest_sha256": text_digest(body)}, indent=1) + "\n"
@@ -237,7 +244,7 @@ def _check_own_digest(path: Path, text: str, data: dict[str, Any]) -> None:
         raise BankError(f"{path} was changed after the build (its digest does not fit); restore or rebuild the bank")
 
 
-def _typed(wanted: Any, value: Any, where: str) -> Any:
+def typed(wanted: Any, value: Any, where: str) -> Any:
     """Return a JSON value as the wanted type.
 
     Raises:
@@ -256,12 +263,12 @@ def _typed(wanted: Any, value: Any, where: str) -> Any:
     if type(value) is not json_type:
         raise ValueError(f"{got}, wanted is a {json_type.__name__}")
     if origin is tuple:
-        return tuple(_typed(inner[0], each, f"{where}[{number}]") for number, each in enumerate(value))
+        return tuple(typed(inner[0], each, f"{where}[{number}]") for number, each in enumerate(value))
     if dataclasses.is_dataclass(wanted):
         return _record(wanted, value, where)
     if json_type is dict:
-        named = ((_typed(inner[0], key, f"a name in {where}"), each) for key, each in value.items())
-        return {key: _typed(inner[1], each, f"{where}.{key}") for key, each in named}
+        named = ((typed(inner[0], key, f"a name in {where}"), each) for key, each in value.items())
+        return {key: typed(inner[1], each, f"{where}.{key}") for key, each in named}
     return value
 
 
@@ -269,7 +276,7 @@ def _record(wanted: Any, value: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(wanted, include_extras=True)
     if value.keys() != hints.keys():
         raise ValueError(f"{where} has the fields {', '.join(value)[:200]}; wanted are {', '.join(hints)}")
-    return wanted(**{key: _typed(hint, value[key], f"{where}.{key}") for key, hint in hints.items()})
+    return wanted(**{key: typed(hint, value[key], f"{where}.{key}") for key, hint in hints.items()})
 
 
 def _check_sense(manifest: Manifest) -> None:

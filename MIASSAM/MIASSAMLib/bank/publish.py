@@ -22,6 +22,7 @@ from .manifest import MANIFEST_NAME, KindRecord, Manifest, ManifestDraft, Source
 from .rows import RowPart, Rows, write_npy
 from .spool import RowSpool
 from .storage import Compress, choose_storage, extend_storage, spool_dtype, write_storage
+from .taught import forget_lessons
 
 _SELECT_ROWS = 16384
 """Rows that a selection sees at once."""
@@ -127,6 +128,8 @@ class Build:
             os.replace(final / MANIFEST_NAME, self.path / MANIFEST_NAME)
             for name in self.previous.files:
                 _delete(self.path / name)
+            if not self.base:
+                forget_lessons(self.path)
         shutil.rmtree(self.folder)
 
     def sweep_finished(self) -> None:

@@ -81,6 +81,20 @@ def rows_of_array(array: AnyArray, bounds: AnyArray | None = None) -> Rows:
     return Rows([(len(array), lambda numbers: np.asarray(array[numbers], np.float32))], array.shape[1], whole)
 
 
+def checked_rows(kind: str, rows: FloatArray) -> FloatArray:
+    """Return rows as contiguous float32 (N, D).
+
+    Raises:
+        BankError: they are not two-dimensional or hold NaN or infinity.
+    """
+    array = np.ascontiguousarray(rows, np.float32)
+    if array.ndim != 2:
+        raise BankError(f"{kind} patches have shape {array.shape}; give rows (N, D)")
+    if not np.isfinite(array).all():
+        raise BankError(f"{kind} patches hold NaN or infinity; check the volume and the checkpoint")
+    return array
+
+
 class RowFile:
     """Rows (M, D) that lie one after another in a file, which stays open as long as this object lives.
 

@@ -17,10 +17,11 @@ from ..arrays import AnyArray, FloatArray
 from ..errors import BankError, BankMismatchError
 from ..files import ProcessLock, reason
 from ..protocols import Progress, no_progress
-from .bank import MemoryBank, checked_rows
+from .bank import MemoryBank
 from .exact import OtherRows
 from .manifest import MANIFEST_NAME, ManifestDraft, read_manifest, text_digest
 from .publish import Build, Selector, write_synced
+from .rows import checked_rows
 from .spool import StoredPart
 from .storage import Compress, spool_dtype
 

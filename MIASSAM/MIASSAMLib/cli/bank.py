@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_merge(commands.add_parser("merge", help="join banks of the same model and preset into one"))
     _add_export(commands.add_parser("export", help="write a bank as one file, to share it"))
     _add_import(commands.add_parser("import", help="unpack a bank that somebody shared"))
+    _add_teach(commands.add_parser("teach", help="teach a bank that a region of a volume is normal"))
     for name, words, run in (
+        ("unteach", "take back what a bank was taught last", run_unteach),
         ("info", "say what a bank holds", run_info),
         ("verify", "compare every file of a bank with its digest", run_verify),
     ):
@@ -51,6 +53,40 @@ def _add_merge(parser: argparse.ArgumentParser) -> None:
     add("banks", nargs="+", type=Path, metavar="A.bank")
     add("--output", required=True, type=Path, metavar="NAME.bank")
     parser.set_defaults(run=run_merge)
+
+
+def _add_teach(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("bank", type=Path, metavar="NAME.bank")
+    add("volume", type=Path, metavar="VOLUME")
+    add("--region", required=True, type=Path, metavar="MASK", help="label on the volume's grid, nonzero where normal")
+    add("--words", default="", help="what it is, such as 'arachnoid granulation'")
+    add("--by", default="", metavar="NAME", help="who says so; by default this computer's user")
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.set_defaults(run=run_teach)
+
+
+def run_teach(arguments: argparse.Namespace) -> int:
+    """Teach a bank."""
+    from ..api import teach_normal
+
+    taught = (arguments.bank, arguments.volume, arguments.region, arguments.words, arguments.by, arguments.device)
+    lesson = teach_normal(*taught)
+    say(f"{arguments.bank} takes {max(lesson.n_patches.values())} patches on {lesson.n_slices} slice(s) for normal")
+    say(f"  `miassam bank unteach {arguments.bank}` takes this back")
+    return 0
+
+
+def run_unteach(arguments: argparse.Namespace) -> int:
+    """Take a lesson back."""
+    from ..bank import unteach
+
+    lesson = unteach(arguments.bank)
+    if arguments.json:
+        say(json.dumps(dataclasses.asdict(lesson), indent=1))
+    else:
+        say(f"taken back: {lesson.words or 'a region'} of {lesson.source}, taught by {lesson.by} on {lesson.when}")
+    return 0
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -244,3 +280,9 @@ def print_info(path: Path, as_json: bool) -> None:
     say(f"  slice axis {info['slice_axis']}, calibrated on normal slices: {'yes' if info['calibrated'] else 'no'}")
     for note in info["notes"]:
         say(f"  {note}")
+    for lesson in info["taught"]:
+        patches = max(lesson["n_patches"].values())
+        say(
+            f"  taught as normal: {lesson['words'] or 'a region'} of {lesson['source']}, {patches} patches, "
+            f"by {lesson['by']} on {lesson['when']}"
+        )

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import BoolArray, FloatArray
 from ..config import Config, PaperConfig, RefinedConfig
 from ..errors import InputError
 from ..protocols import PatchSearcher, Progress, SamModel, no_progress
 from ..volume import Volume
+from ..volume.slice_image import native_to_map
 from .bank_notes import bank_notes, known_volume_note
 from .embeddings import EmbeddingCache
+from .features import foreground_patches
 from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
 from .prompts import Mark, UserPrompts
@@ -141,6 +144,23 @@ class Segmenter:
         _check_prompts(reading.prepared, index, prompts)
         way = correct_refined if self.config.is_calibrated else correct_paper
         return way(reading, index, prompts, options or SegmentOptions())
+
+    def normal_rows(self, reading: Reading, normal_kji: BoolArray) -> tuple[dict[str, FloatArray], int]:
+        """Return the rows (N, D) per kind of the patches that see a region, and on how many slices it lies.
+
+        normal_kji: bool (K, J, I), what the user calls normal.
+        """
+        plane, frame = reading.prepared.plane, reading.prepared.frame
+        indexes = [index for index in range(plane.n_slices) if plane.take(normal_kji, index).any()]
+        found: dict[str, list[FloatArray]] = {kind: [] for kind in self.config.features}
+        for encoded in reading.slices(indexes):
+            region = native_to_map(plane.take(normal_kji, encoded.index).astype(np.float32), frame) > 0
+            wanted = foreground_patches(region, self.config)
+            if encoded.is_compared_inside(self.config):
+                wanted &= foreground_patches(encoded.foreground, self.config)
+            for kind, rows in found.items():
+                rows.append(encoded.features[kind][wanted])
+        return {kind: np.concatenate(rows) for kind, rows in found.items() if rows}, len(indexes)
 
     def describe(self, options: SegmentOptions) -> Mapping[str, Any]:
         """Return what was used, as JSON-able data."""

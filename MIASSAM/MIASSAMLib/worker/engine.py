@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..api import bounded, open_model, open_segmenter
-from ..bank import MemoryBank
+from ..api import bounded, open_model, open_segmenter, teach_normal
+from ..bank import MemoryBank, taught_digest, unteach
 from ..errors import InputError, UsageError
 from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
 from ..method.embeddings import EmbeddingCache
@@ -20,6 +20,7 @@ from ..protocols import SamModel
 from ..volume import SlicePlane, Volume
 from ..volume_io import guess_modality
 from . import answers, banks
+from .recent import RecentModel
 from .server import Call
 
 Arguments = Mapping[str, Any]
@@ -88,6 +89,17 @@ class Engine:
         answer["mask"] = call.save("mask", answers.storage_slice(plane, finding.mask))
         return {**answer, "slice": index, "slice_axis": plane.slice_axis, "n_encoded": reading.n_encoded}
 
+    def teach_normal(self, arguments: Arguments, call: Call) -> dict[str, Any]:
+        """Teach the bank that "normal" (K, J, I) of an open volume is normal; "words" and "by" say what and who."""
+        reading = self._reading(arguments, call)[1]
+        said = (str(arguments.get("words") or ""), str(arguments.get("by") or ""))
+        lesson = teach_normal(str(arguments["bank"]), reading, call.load(arguments["normal"]), *said)
+        return answers.jsonable(asdict(lesson))  # type: ignore[no-any-return]
+
+    def unteach(self, arguments: Arguments, call: Call) -> dict[str, Any]:
+        """Take back what a bank was taught last."""
+        return answers.jsonable(asdict(unteach(Path(str(arguments["bank"])))))  # type: ignore[no-any-return]
+
     def build_bank(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Build a memory bank from volumes."""
         model = self._model(arguments, call)
@@ -146,7 +158,7 @@ class Engine:
             self._models.clear()
             checkpoint = Path(str(wanted["checkpoint"])) if wanted.get("checkpoint") else None
             name, device = str(wanted.get("name") or "embedded"), str(wanted.get("device") or "auto")
-            self._models[identity] = open_model(name, checkpoint, device)
+            self._models[identity] = RecentModel(open_model(name, checkpoint, device))
             call.progress("loading the model", 1, 1)
         return self._models[identity]
 
@@ -162,9 +174,11 @@ class Engine:
 
 
 def _manifest_digest(bank: str) -> str:
-    """Return the digest of a bank's manifest, which names those of all its files: a rebuilt bank is opened anew."""
+    """Return the digests of a bank's manifest, which names those of all its files, and of what it was taught."""
     path = Path(bank, "manifest.json")
-    return hashlib.sha256(path.read_bytes()).hexdigest() if bank and path.is_file() else ""
+    if not bank or not path.is_file():
+        return ""
+    return hashlib.sha256(path.read_bytes()).hexdigest() + taught_digest(path.parent)
 
 
 def _user_prompts(arguments: Arguments, reading: Reading) -> UserPrompts:

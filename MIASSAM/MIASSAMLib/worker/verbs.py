@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ENGINE_VERBS = (
     "load_model", "open_volume", "close_volume", "segment", "redecode", "build_bank", "build_sample_bank", "bank_info",
+    "teach_normal", "unteach",
 )  # fmt: skip
 _PACKAGE_OF_MODULE = {"faiss": "faiss-cpu", "segment_anything": "segment-anything", "torch": "torch (PyTorch)"}
 

@@ -3,13 +3,13 @@
 import ctypes
 import os
 import sys
-import tempfile
 import types
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from ..folders import temporaryFolder
 from . import enums, properties, signals
 from .uiLoader import CUSTOM_WIDGETS, QUiLoader, standIn
 
@@ -115,6 +115,6 @@ def _keepNoneAlive():
 def _useTemporarySettings():
     settings = QtCore.QSettings
     settings.setDefaultFormat(settings.IniFormat)
-    settings.setPath(settings.IniFormat, settings.UserScope, tempfile.mkdtemp(prefix="slicer-host-settings-"))
+    settings.setPath(settings.IniFormat, settings.UserScope, temporaryFolder("settings"))
     QtCore.QCoreApplication.setOrganizationName("NA-MIC")
     QtCore.QCoreApplication.setApplicationName("SlicerTestHost")

@@ -1,0 +1,100 @@
+"""A real patient, from real clicks: segment, correct by box and by drag, call a finding normal, save and reload."""
+
+import numpy as np
+import pytest
+import slicer
+from slicer_host.events import settle, waitFor
+
+from .test_corrections import drag, waitUntilDone
+from .test_panel_features import drawBox
+from .test_real_model import labelsOf, saveAndReload, walker  # noqa: F401
+from .test_teaching import agreeing  # noqa: F401
+
+PATIENCE_S = 1500
+
+
+@pytest.fixture
+def patient(walker, realLogic, shared_data, tmp_path):  # noqa: F811
+    """The panel with brain1 and a bank of the normal slices of brain2; and the tumor, bool (K, J, I)."""
+    other = slicer.util.loadVolume(str(shared_data / "brain2_image.nrrd"))
+    marked = slicer.util.loadLabelVolume(str(shared_data / "brain2_label.nrrd"))
+    bank = tmp_path / "Brain.bank"
+    realLogic.buildMemoryBank([other], bank, modality="mri", excludeMasks={other: marked})
+    for node in (other, marked):
+        slicer.mrmlScene.RemoveNode(node)
+    label = slicer.util.loadLabelVolume(str(shared_data / "brain1_label.nrrd"))
+    tumor = slicer.util.arrayFromVolume(label) > 0
+    slicer.mrmlScene.RemoveNode(label)
+    image = slicer.util.loadVolume(str(shared_data / "brain1_image.nrrd"))
+    slicer.util.setSliceViewerLayers(background=image, fit=True)
+    walker.parameters.inputVolume = image
+    walker.parameters.bankPath = str(bank)
+    settle()
+    return walker, tumor
+
+
+def waitForRun(panel):
+    waitFor(lambda: not panel.jobs.isBusy and panel.results is not None, PATIENCE_S, "the run")
+    settle()
+
+
+@pytest.mark.slow
+def test_the_first_patient_from_real_clicks(patient, views, agreeing, tmp_path):  # noqa: F811
+    from MIASSAMSlicerLib import anomalySegments, cogPoints, sliceViews, volumes
+
+    panel, tumor = patient
+    panel.ui.segmentButton.click()
+    waitForRun(panel)
+    results = panel.results
+    index = int(tumor.sum((1, 2)).argmax())
+    rows, columns = np.nonzero(tumor[index])
+    low, high = (columns.min(), rows.min(), index), (columns.max(), rows.max(), index)
+
+    views.resetSliceViews()
+    sliceViews.jumpTo(volumes.worldFromIjk(results.inputVolume, low))
+    own = set(anomalySegments.ownSegments(results.segmentation))
+    panel.ui.boxButton.click()
+    drawBox(panel, views, low, high)
+    waitUntilDone(panel)
+    boxed = next(iter(set(anomalySegments.ownSegments(results.segmentation)) - own), None)
+    links = {cogPoints.linkOf(results.points, n): n for n in range(results.points.GetNumberOfControlPoints())}
+    touched = [link for link in links if link.sliceIndex == index and (boxed is None or link.lesion == boxed)]
+    parts = {link: segmentOf(results, link.lesion)[index] for link in touched}
+    link, part = max(parts.items(), key=lambda each: (each[1] & tumor[index]).sum())
+    assert 2 * (part & tumor[index]).sum() / (part.sum() + tumor[index].sum()) > 0.6, "the box outlines the tumor"
+
+    before = labelsOf(results)
+    position = cogPoints.worldPosition(results.points, links[link])
+    drag(panel, links[link], volumes.ijkFromWorld(results.inputVolume, position) + np.array([4, 3, 0]))
+    waitUntilDone(panel)
+    changed = np.flatnonzero((labelsOf(results) != before).any((1, 2)))
+    assert set(changed.tolist()) <= {index}
+    corrected = anomalySegments.ownSegments(results.segmentation)[link.lesion]
+
+    false = next(n for n, (_, each) in enumerate(panel.table._rows) if isFalse(results, each["lesion"], tumor))
+    panel.ui.resultsTable.setCurrentCell(false, 0)
+    wrong = segmentOf(results, panel.table.currentLesion)
+    panel.ui.normalButton.click()
+    waitForRun(panel)
+    results = panel.results
+    again = labelsOf(results) > 0
+    assert not (again & wrong).any(), "what was called normal is marked no more"
+    assert results.segmentation.GetSegmentation().GetSegment(corrected) is not None, "the corrected one was kept"
+
+    panel.ui.segmentButton.click()
+    waitForRun(panel)
+    assert np.array_equal(labelsOf(panel.results) > 0, again), "a run again gives the same"
+    saveAndReload(panel, tmp_path / "patient.mrb")
+    assert np.array_equal(labelsOf(panel.results) > 0, again)
+
+
+def segmentOf(results, lesion):
+    from MIASSAMSlicerLib import anomalySegments
+
+    own = anomalySegments.ownSegments(results.segmentation)
+    return anomalySegments.segmentArray(results.segmentation, own[lesion], results.inputVolume) > 0
+
+
+def isFalse(results, lesion, tumor):
+    """Tell whether a finding of the run lies outside the tumor and was not touched by a correction."""
+    return not (segmentOf(results, lesion) & tumor).any()
