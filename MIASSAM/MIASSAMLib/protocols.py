@@ -55,14 +55,17 @@ class SamModel(Protocol):
     Attributes:
         name: registry name, or the name of the checkpoint file.
         digest: SHA-256 of the checkpoint.
-        device: torch device in words, the one really used.
         input_px: side of the grey raster `encode` takes.
     """
 
     name: str
     digest: str
-    device: str
     input_px: int
+
+    @property
+    def device(self) -> str:
+        """The device really used."""
+        ...
 
     def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
         """Return image embeddings (B, 256, 64, 64) of grey rasters (B, S, S) in [0, 1].
