@@ -73,6 +73,17 @@ def test_the_runs_own_point_through_patient_space_changes_nothing(ward, results,
     np.testing.assert_array_equal(labels_of(results, ward, name), labels)
 
 
+def test_a_correction_takes_the_options_and_the_changed_preset_of_its_run(ward, tmp_path):
+    words = ["segment", str(ward.paths["oblique"]), "--bank", str(ward.bank), "--output", str(tmp_path)]
+    assert main([*words, "--mask", "1", "--prompt", "max", "--preset", "paper:dense_prompt=off", "--json"]) == 0
+    before = record_of(tmp_path, "oblique")
+    index, finding = findings_of(before)[0]
+    assert (finding["mask"], finding["prompt"], before["config"]["dense_prompt"]) == ("1", "max", False)
+    position = [str(value) for value in finding["cog_ras_mm"]]
+    assert main(["correct", str(tmp_path / "oblique.json"), "--ras", "--point", *position]) == 0
+    assert record_of(tmp_path, "oblique")["slices"] == before["slices"]
+
+
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_box_round_the_lesion_in_patient_space_outlines_it_and_keeps_the_rest(ward, results, name):
     phantom = ward.ill[name]
