@@ -10,6 +10,7 @@ from . import anomalySegments, banks, findingsTable, runs, samples, sliceViews
 from .buildBankDialog import BuildBankDialog
 from .chooseVolumesDialog import ChooseVolumesDialog
 from .errors import ModuleError, RunCancelled
+from .frames import FrameRun
 from .logic import bankSteps
 from .maintenance import MaintenanceActions
 from .masks import listMasks
@@ -124,6 +125,21 @@ class PanelActions(MaintenanceActions):
         if isFirst:
             panel.table.step(1)
         self._segmentNext()
+
+    def onFramesButton(self):
+        """Segment all frames of the sequence whose frame the input shows."""
+        run = self.run()
+
+        def segment(target, onResults, onFailure):
+            self.jobs.segment(target, run, "refuse", onResults, onFailure)
+
+        def start():
+            runs.checkRun(self.parameters.inputVolume, run)
+            self._ensurePackages()
+            self._frames = FrameRun(self.parameters.inputVolume, segment, self._say, self.onFailure)
+            self._frames.start()
+
+        self.guarded(start)
 
     def onSeveralButton(self):
         """Ask for volumes and segment one after the other."""

@@ -4,6 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from . import banks, runs
+from .frames import browserOf
 from .samples import SAMPLES, sampleTitle
 
 FETCHING = "fetching"
@@ -69,6 +70,8 @@ class PanelState:
         missing = self._missing(parameters)
         self.ui.segmentButton.enabled = isBusy or not missing
         self.ui.severalButton.enabled = not isBusy and parameters is not None and bool(parameters.bankPath)
+        self.ui.framesButton.visible = parameters is not None and browserOf(parameters.inputVolume) is not None
+        self.ui.framesButton.enabled = not isBusy and not missing
         self.ui.segmentButton.toolTip = missing or _("Find and outline what is abnormal in the volume.")
         if missing and not isBusy:
             self.showStatus(missing)

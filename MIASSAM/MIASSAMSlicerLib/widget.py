@@ -79,6 +79,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.installButton, self.actions.onInstallButton),
             (self.ui.removeModelsButton, self.actions.onRemoveModelsButton),
             (self.ui.severalButton, self.actions.onSeveralButton),
+            (self.ui.framesButton, self.actions.onFramesButton),
             (self.ui.versionsButton, self.actions.onVersionsButton),
             (self.ui.bankFolderButton, self.actions.onBankFolderButton),
             (self.ui.modelFolderButton, self.actions.onModelFolderButton),

@@ -26,7 +26,7 @@ def patient(walker, realLogic, shared_data, tmp_path):  # noqa: F811
     tumor = slicer.util.arrayFromVolume(label) > 0
     slicer.mrmlScene.RemoveNode(label)
     image = slicer.util.loadVolume(str(shared_data / "brain1_image.nrrd"))
-    slicer.util.setSliceViewerLayers(background=image, fit=True)
+    slicer.util.setSliceViewerLayers(background=image)
     walker.parameters.inputVolume = image
     walker.parameters.bankPath = str(bank)
     settle()

@@ -26,6 +26,7 @@ LOGICS = {
     "Transforms": "vtkSlicerTransformLogic",
     "Tables": "vtkSlicerTablesLogic",
     "Data": "vtkSlicerDataModuleLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
     "Texts": "vtkSlicerTextsLogic",
     "Units": "vtkSlicerUnitsLogic",
     "ViewControllers": "vtkSlicerViewControllersLogic",
