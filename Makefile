@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO_OUTPUT ?= demo_output
 
-.PHONY: help setup setup-test demo test check coverage test-all lint bench pictures clean
+.PHONY: help setup setup-test demo test test-faults check coverage test-all lint bench pictures clean
 
 help:
 	@echo "make demo   set up and run the demo: phantoms, banks, segmentations, pictures, Dice"
 	@echo "make test   set up and run the tests"
 	@echo "make check  lint, then run the tests"
+	@echo "make test-faults   try 3,000 damaged inputs and 1,000 bad worker messages (docs/reliability.md)"
 	@echo "make coverage   run the tests and demand that they cover 90 % of the library"
 	@echo "make bench  measure speed and memory on this machine"
 	@echo "make pictures   draw the pictures of the Slicer module in docs/images"
@@ -42,6 +43,10 @@ test: setup-test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint test
+
+test-faults: setup-test
+	@cd Testing && for what in inputs:3000 messages:1000; do \
+		PYTHONPATH=. ../$(BIN)/python -m faults.campaign $${what%:*} --tries $${what#*:} || exit 1; done
 
 coverage: setup-test
 	@$(BIN)/python -m pytest --cov=MIASSAMLib --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)

@@ -58,7 +58,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
-    from ..files import check_output_dir
+    from ..files import check_output_dir, held_alone
     from ..outputs import CASE_FILES, RunWriter
     from ..volume_io import case_names, find_inputs
 
@@ -80,6 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     cases = [dataclasses.replace(kept, path=path, name=name) for path, name in zip(paths, names)]
     failures = []
     with (
+        held_alone(arguments.output),
         RunWriter(arguments.output, segmenter.describe(options)) as writer,
         terminal_progress(not arguments.json) as progress,
     ):
