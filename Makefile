@@ -8,12 +8,13 @@ DEMO_OUTPUT ?= demo_output
 JOBS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help setup setup-test demo test check coverage test-all lint bench pictures clean
+.PHONY: help setup setup-test demo test test-faults check coverage test-all lint bench pictures clean
 
 help:
 	@echo "make demo   set up and run the demo: phantoms, banks, segmentations, pictures, Dice"
 	@echo "make test   set up and run the tests"
 	@echo "make check  lint, then run the tests"
+	@echo "make test-faults   try 3,000 damaged inputs and 1,000 bad worker messages (docs/reliability.md)"
 	@echo "make coverage   run the tests and demand that they cover 90 % of the library"
 	@echo "make bench  measure speed and memory on this machine"
 	@echo "make pictures   draw the pictures of the Slicer module in docs/images"
@@ -45,6 +46,10 @@ test: setup-test
 	@$(PYTEST) $(PYTEST_ARGS)
 
 check: lint test
+
+test-faults: setup-test
+	@cd Testing && for what in inputs:3000 messages:1000; do \
+		PYTHONPATH=. ../$(BIN)/python -m faults.campaign $${what%:*} --tries $${what#*:} || exit 1; done
 
 coverage: setup-test
 	@$(PYTEST) --cov=MIASSAMLib --cov-report=term:skip-covered --cov-fail-under=90 $(PYTEST_ARGS)

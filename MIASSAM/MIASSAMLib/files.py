@@ -104,6 +104,26 @@ class ProcessLock:
             self._lock = None
 
 
+@contextmanager
+def held_alone(folder: Path | str) -> Iterator[None]:
+    """Hold an output folder for one run.
+
+    Raises:
+        UsageError: another run writes into it, or it cannot be written.
+    """
+    lock = ProcessLock(Path(folder) / ".miassam-run.lock")
+    try:
+        is_ours = lock.acquire()
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {reason(error)}; choose another output folder") from error
+    if not is_ours:
+        raise UsageError(f"another run writes into {folder}; wait for its end, or choose another output folder")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:

@@ -35,7 +35,7 @@ def test_the_worker_ends_when_slicer_is_gone(tmp_path, monkeypatch):
     folder.mkdir()
     np.save(folder / "volume.npy", np.zeros((3, 4, 5), np.float32))
     process = start(folder)
-    ask(process, "open_volume", key="a", array="volume.npy")
+    ask(process, "open_volume", key="a", array="volume.npy", ijk_to_ras=np.eye(4).tolist())
     ask(process, "segment", 2, volume="a", bank="b")
     assert [answer["kind"] for answer in answers(process, 2)] == ["ready", "result"]
     process.stdin.close()

@@ -66,7 +66,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; a bad one is a failed row and the others go on."""
-    from ..files import check_output_dir
+    from ..files import check_output_dir, held_alone
     from ..outputs import CASE_FILES, MORE_FILES, RunWriter, run_without_paths
     from ..volume_io import case_names, check_dicom_seg, find_inputs
 
@@ -107,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     failures = []
     with (
+        held_alone(arguments.output),
         RunWriter(arguments.output, run_words if shows else run_without_paths(run_words)) as writer,
         terminal_progress(not arguments.json) as progress,
     ):

@@ -13,8 +13,9 @@ from ..arrays import DoubleArray
 from ..errors import InputError
 from .dicom_frames import ENHANCED, read_frames
 from .dicom_volumes import VOLUME_TAGS, choose_volume, volumes_of
+from .door import PACKED_AT_MOST, check_elements, check_file, check_geometry, check_name, check_size, in_words
 from .formats import DICOM_SEGMENTATION, is_dicom
-from .itk import damaged, ijk_to_lps, read_header, read_itk, refuse_series
+from .itk import ijk_to_lps, read_header, read_itk, refuse_series
 from .raw import RawImage, flip_lps_ras, quiet_itk
 
 _POSITION = "0020|0032"
@@ -22,6 +23,9 @@ _STORAGE_CLASS, _N_FRAMES = "0008|0016", "0028|0008"
 _MODALITY = "0008|0060"
 _DESCRIPTION = "0008|103e"
 _MODALITIES = {"MR": "mri", "CT": "ct", "OPT": "oct", "OCT": "oct"}
+_NUMBER = "0020|0013"
+_COUNTS = ("0020|1002", "0020|1209", "0054|0081")
+"""Images in acquisition, series related instances, number of slices."""
 _UNEVEN_SHARE = 0.05
 _MISSING_SHARE = 0.5
 _SAME_PLACE_MM = 1e-3
@@ -41,6 +45,13 @@ def read_dicom(path: Path) -> RawImage:
     Raises:
         InputError: no series, two series of equal length, several volumes in one series, or a gap.
     """
+    folder = path if path.is_dir() else path.parent
+    check_name(folder)
+    for file in sorted(folder.iterdir()):
+        if is_dicom(file):
+            check_elements(file)
+        elif path.is_dir() and not file.name.startswith(".") and not file.is_dir():
+            check_file(file)
     with quiet_itk():
         chosen, found = _chosen(path)
         if chosen is None:
@@ -90,8 +101,12 @@ def list_series(folder: Path) -> list[_Series]:
     import SimpleITK as sitk
 
     found = []
-    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
-        files = tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
+    with in_words(folder.name):
+        names = {
+            uid: tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid))
+            for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+        }
+    for uid, files in names.items():
         with suppress(InputError):
             found.append(_Series(uid, files, _tag(read_header(Path(files[0])), _DESCRIPTION)))
     return sorted(found, key=lambda series: (-len(series.files), series.uid))
@@ -153,6 +168,7 @@ def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage
         return RawImage(raw.voxels, raw.ijk_to_ras, raw.modality, (*raw.notes, *notes))
     headers = [read_header(Path(file)) for file in series.files]
     refuse_series(headers[0].GetSize(), name)
+    _check_headers(headers, series.files, name)
     positions = _positions(headers)
     order = list(range(len(headers))) if positions is None else _order(headers[0], positions)
     image = _load([series.files[n] for n in order], name)
@@ -161,8 +177,43 @@ def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage
         spacing_notes: tuple[str, ...] = ("the DICOM slices hold no position; the order of the file names was used",)
     else:
         lps, spacing_notes = _slice_geometry(lps, positions[order], name)
+    _refuse_lost(headers, series.files, name)
     voxels = sitk.GetArrayFromImage(image)
+    check_geometry(flip_lps_ras(lps), name)
     return RawImage(voxels, flip_lps_ras(lps), _modality(headers[0]), (*notes, *spacing_notes))
+
+
+def _check_headers(headers: list[Any], files: tuple[str, ...], name: str) -> None:
+    """Refuse slices of different sizes or larger than their files.
+
+    Raises:
+        InputError: with what came.
+    """
+    sizes = {tuple(header.GetSize()[:2]) for header in headers}
+    if len(sizes) > 1:
+        raise InputError(
+            f"{name}: its DICOM slices differ in size, {sorted(sizes)}; expected equal ones; export the series again"
+        )
+    check_size((*sizes.pop(), len(files)), 0, 0, name)
+    for header, file in zip(headers, files):
+        check_size(header.GetSize(), 1, PACKED_AT_MOST * check_file(Path(file)), Path(file).name)
+
+
+def _refuse_lost(headers: list[Any], files: tuple[str, ...], name: str) -> None:
+    """Refuse a series of which the slices' own numbers say that some are lost.
+
+    Raises:
+        InputError: with their numbers.
+    """
+    numbers = {int(text) for header in headers if (text := _tag(header, _NUMBER)).isdecimal()}
+    counts = [int(text) for key in _COUNTS if (text := _tag(headers[0], key)).isdecimal()]
+    last = max(counts, default=0) if numbers and max(numbers) <= max(counts, default=0) else max(numbers, default=0)
+    lost = sorted(set(range(1, min(last, 2 * len(files)) + 1)) - numbers) if len(numbers) == len(files) else []
+    if lost and min(numbers) <= len(files):
+        raise InputError(
+            f"{name}: DICOM slices {', '.join(map(str, lost[:5]))} of {last} are missing by their numbers; expected "
+            "all; export the whole series again, or save the part you want as .nrrd"
+        )
 
 
 def _load(files: list[str], name: str) -> Any:
@@ -170,10 +221,8 @@ def _load(files: list[str], name: str) -> Any:
 
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(files)
-    try:
+    with in_words(name):
         return reader.Execute()
-    except RuntimeError as error:
-        raise damaged(name, error) from error
 
 
 def _positions(headers: list[Any]) -> DoubleArray | None:
@@ -181,7 +230,8 @@ def _positions(headers: list[Any]) -> DoubleArray | None:
     texts = [_tag(header, _POSITION) for header in headers]
     if not all(texts):
         return None
-    return np.array([[float(part) for part in text.split("\\")] for text in texts])
+    with in_words(texts[0]):
+        return np.array([[float(part) for part in text.split("\\")] for text in texts]).reshape(-1, 3)
 
 
 def _order(header: Any, positions: DoubleArray) -> list[int]:

@@ -91,6 +91,8 @@ def is_dicom(path: Path) -> bool:
     if known:
         return known == "dicom"
     try:
+        if not path.is_file():
+            return False
         with open(path, "rb") as file:
             file.seek(128)
             return file.read(4) == b"DICM"

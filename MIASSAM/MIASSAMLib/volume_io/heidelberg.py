@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import AnyArray, DoubleArray, FloatArray
 from ..errors import InputError
-from .itk import damaged
+from .door import unreadable
 from .raw import RawImage
 
 _HEADER_BYTES = 2048
@@ -56,7 +56,7 @@ def read_heidelberg(path: Path) -> RawImage:
         header = _read_header(data)
         scans, lines = _read_scans(data, header)
     except (OSError, struct.error, ValueError) as error:
-        raise damaged(path.name, error) from error
+        raise unreadable(path.name, str(error)) from error
     if header.pattern == _STAR:
         raise InputError(
             f"{path.name}: its B-scans cross like a star and make no volume; expected parallel ones; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,18 @@ import numpy as np
 
 from ..arrays import DoubleArray
 from ..errors import InputError
+from .door import (
+    PACKED_AT_MOST,
+    StoredVoxels,
+    check_file,
+    check_geometry,
+    check_packed,
+    check_size,
+    in_words,
+    stored_voxels,
+    unreadable,
+)
+from .formats import ITK
 from .raw import RawImage, flip_lps_ras, quiet_itk
 
 
@@ -20,18 +33,33 @@ def read_itk(path: Path) -> RawImage:
     """
     import SimpleITK as sitk
 
-    with quiet_itk():
+    with quiet_itk(), in_words(path.name):
+        n_bytes = check_file(path)
+        where = stored_voxels(path) if path.name.lower().endswith(ITK) else None
         reader = read_header(path)
         refuse_series(reader.GetSize(), path.name)
-        try:
-            image = reader.Execute()
-        except RuntimeError as error:
-            raise damaged(path.name, error) from error
+        _check_voxels(path, reader, where, n_bytes)
+        image = reader.Execute()
     voxels = sitk.GetArrayFromImage(image)
     channels = image.GetNumberOfComponentsPerPixel()
     spatial = voxels.shape[: voxels.ndim - (channels > 1)]
     voxels = voxels.reshape(*((1, *spatial) if len(spatial) == 2 else spatial[-3:]), *voxels.shape[len(spatial) :])
     return RawImage(voxels, flip_lps_ras(ijk_to_lps(image)))
+
+
+def _check_voxels(path: Path, reader: Any, where: StoredVoxels | None, held: int) -> None:
+    """Hold what a header says against the file."""
+    import SimpleITK as sitk
+
+    one = sitk.Image((1, 1), reader.GetPixelID(), reader.GetNumberOfComponents())
+    n_bytes = sitk.GetArrayViewFromImage(one).nbytes
+    if where is not None and where.first is not None:
+        held = where.path.stat().st_size - where.first
+    is_plain = where is not None and where.first is not None and not where.is_packed
+    check_size(reader.GetSize(), n_bytes, held * (1 if is_plain else PACKED_AT_MOST), path.name)
+    check_geometry(flip_lps_ras(ijk_to_lps(reader)), path.name)
+    if where is not None and where.first is not None and where.is_packed:
+        check_packed(where.path, where.first, n_bytes * math.prod(reader.GetSize()))
 
 
 def read_header(path: Path) -> Any:
@@ -47,7 +75,7 @@ def read_header(path: Path) -> Any:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise damaged(path.name, error) from error
+        raise unreadable(path.name) from error
     return reader
 
 
@@ -75,12 +103,3 @@ def refuse_series(size_ijk: tuple[int, ...], name: str) -> None:
             f"{name}: the image is {len(size_ijk)}-D ({shape}), {int(np.prod(extra))} volumes in one file; "
             "expected one 3-D volume; save one time point or channel as its own file"
         )
-
-
-def damaged(name: str, error: Exception) -> InputError:
-    """Return the error for a file that cannot be read, with the last line the reader said."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[-1] if lines else type(error).__name__
-    return InputError(
-        f"{name}: the file cannot be read, it may be cut short or damaged; copy it again from its source ({said})"
-    )

@@ -10,10 +10,13 @@ import numpy as np
 
 from ..arrays import AnyArray
 from ..errors import InputError
-from .itk import damaged
+from .door import check_file, check_size, unreadable
 from .raw import RawImage, flip_lps_ras
 
 _PALETTE_MODES = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB", "1": "L"}
+_PILLOW_SAYS = (OSError, ValueError, TypeError, SyntaxError, KeyError, IndexError, AttributeError, EOFError,
+                OverflowError, ZeroDivisionError, NotImplementedError, AssertionError)  # fmt: skip
+"""What Pillow raises for a damaged picture."""
 NO_POSITION = "the picture holds no position or pixel size in mm; pixels are taken as 1 x 1 mm"
 
 
@@ -25,15 +28,19 @@ def read_picture(path: Path) -> RawImage:
     """
     from PIL import Image, ImageSequence
 
+    check_file(path)
     if path.suffix.lower() in (".tif", ".tiff"):
         _check_tiff_chain(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
+                check_size(image.size, 0, 0, path.name)
                 pages = [_pixels(page) for page in ImageSequence.Iterator(image)]
-    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
-        raise damaged(path.name, error) from error
+    except MemoryError as error:
+        raise InputError(f"{path.name}: more memory is needed than there is; close programs or crop it") from error
+    except (*_PILLOW_SAYS, struct.error, Image.DecompressionBombError) as error:
+        raise unreadable(path.name) from error
     sizes = {page.shape for page in pages}
     if len(sizes) != 1:
         raise InputError(
@@ -69,4 +76,4 @@ def _check_tiff_chain(path: Path) -> None:
             (entries,) = struct.unpack_from(f"{order}H", data, offset)
             (offset,) = struct.unpack_from(f"{order}I", data, offset + 2 + 12 * entries)
     except struct.error as error:
-        raise damaged(path.name, ValueError(f"page {len(seen)} lies past the end of the file")) from error
+        raise unreadable(path.name, f"page {len(seen)} lies past its end") from error

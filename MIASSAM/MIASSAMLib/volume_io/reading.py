@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..files import reason
 from ..volume import Volume
 from .dicom import dicom_folders, has_dicom, read_dicom
+from .door import check_file
 from .formats import DICOM_SEGMENTATION, HEAT_MAP, SEGMENTATION, SUPPORTED, case_name, file_format, is_dicom
 from .heidelberg import read_heidelberg
 from .itk import read_itk
@@ -59,14 +60,8 @@ def check_readable(path: Path) -> None:
     Raises:
         InputError: with the reason.
     """
-    try:
-        if path.is_dir():
-            return
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise InputError(f"{path}: the file is empty; expected an image; copy it again from its source")
-    except OSError as error:
-        raise InputError(f"{path}: {reason(error)}; give an image file or a DICOM folder that can be read") from error
+    if not path.is_dir():
+        check_file(path)
 
 
 def find_inputs(paths: Iterable[Path | str]) -> list[Path]:
@@ -97,7 +92,9 @@ def source_digest(path: Path) -> str:
 
 def _existing(path: Path) -> Path:
     try:
-        path.stat()
+        if not path.is_file():
+            path.stat()
+            check_file(path)
     except OSError as error:
         raise InputError(f"{path}: {reason(error)}; give an image file or a folder of images") from error
     return path

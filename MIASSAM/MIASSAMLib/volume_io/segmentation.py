@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import AnyArray
 from ..files import atomic_path
 from ..volume import Volume
-from .itk import damaged
+from .door import unreadable
 from .raw import flip_lps_ras
 from .reading import check_readable
 
@@ -93,7 +93,7 @@ def segment_names(path: Path | str) -> list[str]:
     try:
         return [str(one["name"]) for one in slicerio.read_segmentation(str(path), skip_voxels=True)["segments"]]
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise damaged(Path(path).name, error) from error
+        raise unreadable(Path(path).name, str(error)) from error
 
 
 def checked_labels(labels_kji: AnyArray, volume: Volume, names: Sequence[str]) -> AnyArray:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 
@@ -16,8 +20,30 @@ def main(arguments: list[str] | None = None) -> int:
     from .server import serve
     from .verbs import Verbs
 
+    if hasattr(signal, "sigwait"):  # a thread of its own hears them even while Faiss or PyTorch computes
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        threading.Thread(target=leave_at_signal, args=(folder,), name="signals", daemon=True).start()
+    threading.Thread(target=leave_with_parent, args=(folder, os.getppid()), name="parent", daemon=True).start()
     serve(Verbs().table(), Channel.on_standard_streams(folder), {"protocol": PROTOCOL_VERSION})
     return 0
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def leave_at_signal(folder: Path) -> None:
+    """End when told to, leaving nothing behind."""
+    number = signal.sigwait(_SIGNALS)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(128 + number)
+
+
+def leave_with_parent(folder: Path, parent: int) -> None:
+    """End when the process that started this one is gone, even if another still holds its end of the pipe."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 def allow_second_openmp(platform: str = sys.platform) -> None:

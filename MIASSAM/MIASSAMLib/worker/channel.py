@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..arrays import AnyArray
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from . import messages
 
 
@@ -31,6 +31,7 @@ class Channel:
         self.requests: queue.Queue[dict[str, Any]] = queue.Queue()
         self._source, self._target = source, target
         self._cancelled: set[int] = set()
+        self._last = -1
         self._lock = threading.Lock()
 
     @classmethod
@@ -54,23 +55,40 @@ class Channel:
     def send(self, message: dict[str, Any]) -> None:
         """Write one answer."""
         with self._lock:
-            self._target.write(messages.encode(message))
-            self._target.flush()
+            try:
+                self._target.write(messages.encode(message))
+                self._target.flush()
+            except OSError:  # nobody reads any more
+                self.leave()
 
     def is_cancelled(self, request: int) -> bool:
         """Tell whether the other side asked to stop this request."""
         return request in self._cancelled
 
     def _read(self) -> None:
-        for line in self._source:
+        while line := self._source.readline(messages.LONGEST_LINE):
             message = messages.decode(line)
-            if message is None:
+            if not line.endswith(b"\n"):
+                self._refuse(None, f"a line is longer than {messages.LONGEST_LINE} bytes; send arrays as files")
+                while line and not line.endswith(b"\n"):
+                    line = self._source.readline(messages.LONGEST_LINE)
+            elif message is None:
                 continue
-            if message.get("verb") == "cancel":
-                self._cancelled.add(int(message["arguments"]["id"]))
+            elif fault := messages.fault_of(message):
+                self._refuse(message.get("id"), fault)
+            elif message["verb"] == "cancel":
+                self._cancelled.add(message["arguments"]["id"])
+            elif message["id"] <= self._last:
+                self._refuse(message["id"], f"request {message['id']} came after {self._last}; number them upwards")
             else:
+                self._last = message["id"]
                 self.requests.put(message)
         self.leave()
+
+    def _refuse(self, number: Any, text: str) -> None:
+        """Answer what is no request; a number that is none is left out."""
+        known = {"id": number} if type(number) is int else {}
+        self.send({**known, "kind": "error", "error": UsageError.__name__, "text": text})
 
     def leave(self) -> None:
         """End the process, leaving nothing behind."""

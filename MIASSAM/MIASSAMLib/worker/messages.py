@@ -30,9 +30,41 @@ def decode(line: bytes) -> dict[str, Any] | None:
     """Read one line; None when it is no message (a library wrote to the pipe)."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def fault_of(message: Any) -> str:
+    """Return what is wrong with a request, in words; "" when its verb may look at its arguments."""
+    number, verb = message.get("id"), message.get("verb")
+    arguments = message.get("arguments", {})
+    if type(number) is not int or not 0 <= number < 1 << 53 or not isinstance(verb, str):
+        return "a request needs a whole number as id and a verb; send it again with both"
+    if not isinstance(arguments, dict):
+        return f"the arguments of {verb[:40]!r} are no object; send them by name"
+    for name, kind in ARGUMENTS.get(verb, {}).items():
+        if type(arguments.get(name)) is not kind:
+            came = repr(arguments.get(name))[:40]
+            return f"{verb} got {name} {came}; wanted is a {kind.__name__}; send the request again with it"
+    return ""
+
+
+ARGUMENTS: Mapping[str, Mapping[str, type]] = {
+    "cancel": {"id": int},
+    "open_volume": {"key": str, "array": str, "ijk_to_ras": list},
+    "close_volume": {"key": str},
+    "segment": {"volume": str},
+    "redecode": {"volume": str, "slice": int},
+    "build_bank": {"volumes": list, "output": str},
+    "build_sample_bank": {"kind": str, "output": str},
+    "bank_info": {"path": str},
+    "make_sample": {"kind": str, "seed": int, "n_lesions": int},
+    "fetch_model": {"name": str},
+}
+"""What every verb cannot do without."""
+LONGEST_LINE = 1 << 24
+"""Bytes; arrays do not cross as text, so the longest true request is far shorter."""
 
 
 class LineBuffer:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..arrays import AnyArray
-from ..errors import Cancelled, MiassamError
+from ..errors import Cancelled, MiassamError, UsageError
 from .channel import Channel, load_array, save_array
 
 Verb: TypeAlias = "Callable[[Mapping[str, Any], 'Call'], dict[str, Any]]"
@@ -74,8 +74,11 @@ def serve(verbs: Mapping[str, Verb], channel: Channel, hello: Mapping[str, Any])
 def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) -> None:
     """Serve one request; whatever happens, the other side gets exactly one final answer."""
     try:
+        if request["verb"] not in verbs:
+            known = ", ".join(sorted(verbs))
+            raise UsageError(f"the verb {request['verb'][:40]!r} is unknown; use one of {known}")
         with warnings_told(call):
-            value = verbs[str(request["verb"])](request.get("arguments", {}), call)
+            value = verbs[request["verb"]](request.get("arguments", {}), call)
         call.finish("result", value=value)
     except Cancelled:
         call.finish("cancelled")

@@ -1,0 +1,1 @@
+"""Damaged inputs, hostile banks, bad messages and sudden ends, made from a seed; see docs/reliability.md."""
