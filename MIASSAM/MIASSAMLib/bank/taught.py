@@ -137,7 +137,7 @@ def teach(folder: Path, rows: Mapping[str, FloatArray], lesson: Lesson) -> Lesso
             np.savez(file, **checked)  # type: ignore[arg-type]
         lessons[name] = replace(
             lesson,
-            by=lesson.by or getpass.getuser(),
+            by=lesson.by or _user(),
             when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             n_patches={kind: len(array) for kind, array in checked.items()},
             file=file_record(folder / name),
@@ -181,6 +181,14 @@ def _changing(folder: Path) -> Iterator[tuple[Manifest, dict[str, Lesson]]]:
         raise BankError(f"{folder} cannot be written ({reason(error)}); nothing was changed; check it") from error
     finally:
         lock.release()
+
+
+def _user() -> str:
+    """Return who is logged in, "" where the system does not tell, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def _write(folder: Path, manifest: Manifest, lessons: Mapping[str, Lesson]) -> None:
