@@ -76,9 +76,7 @@ def answer(verbs: Mapping[str, Verb], request: Mapping[str, Any], call: Call) ->
     try:
         if request["verb"] not in verbs:
             known = ", ".join(sorted(verbs))
-            raise UsageError(
-                f"the verb {request['verb'][:40]!r} is unknown; use one of {known}"
-            )
+            raise UsageError(f"the verb {request['verb'][:40]!r} is unknown; use one of {known}")
         with warnings_told(call):
             value = verbs[request["verb"]](request.get("arguments", {}), call)
         call.finish("result", value=value)
