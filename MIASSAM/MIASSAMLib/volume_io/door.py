@@ -207,6 +207,8 @@ def stored_voxels(path: Path) -> StoredVoxels:
         raise unreadable(path.name, "its header has no end")
     fields = dict(_fields(head[: end.end()], ":" if is_nrrd else "="))
     named = fields.get("data file") or fields.get("datafile") if is_nrrd else fields.get("elementdatafile", "LOCAL")
+    if fields.get("dimension" if is_nrrd else "ndims") not in ("1", "2", "3", "4"):  # MetaIO crashes above 10
+        raise unreadable(path.name, "its header gives no number of dimensions from 1 to 4")
     encoding = fields.get("encoding", "raw").lower()
     is_packed = encoding in ("gzip", "gz") if is_nrrd else fields.get("compresseddata", "").lower() in ("true", "1")
     is_plain = (is_packed or encoding == "raw") and not any(int(fields.get(key) or 0) for key in _SKIPS)

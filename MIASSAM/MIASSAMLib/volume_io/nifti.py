@@ -75,6 +75,8 @@ def quiet_nibabel() -> Iterator[None]:
 def _geometry(path: Path, image: Any) -> tuple[DoubleArray, tuple[str, ...]]:
     """Return ITK's choice between qform and sform, or the file's own matrix where ITK has none."""
     own = np.asarray(image.affine, np.float64)
+    if not np.isfinite(own).all():  # ITK would decompose it for ever
+        check_geometry(own, path.name)
     try:
         with quiet_itk():
             header = read_header(path)
