@@ -49,7 +49,7 @@ def open_segmenter(
     """Open a bank and its model, ready to segment volumes.
 
     Args:
-        bank: a bank folder, an open bank, or None: then only the user's own points are decoded.
+        bank: a bank folder, an open bank, or None: then a volume is compared with itself (preset refined).
         model: name of a model or an open one; None = the one the bank was built with, `embedded` without a bank.
         preset: a preset, with changes as in `refined:zoom=off`; only changes, as in `:contrast=flair`, change the
             bank's own; None = the bank's own, `refined` without a bank.

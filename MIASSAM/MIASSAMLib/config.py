@@ -187,6 +187,15 @@ class RefinedConfig(Config):
         level_quantile: the cluster-forming level exceeds this share of normal tissue.
         axis_sigma_mm: Gaussian smoothing of maps along the slice axis; 0 = none.
 
+    Without a bank, a volume beside itself (own_volume.py):
+        own_level: the cluster-forming level, in the volume's own standard deviations.
+        own_smooth_cells: Gaussian smoothing of the map, in cells of 4 px of the 256 map.
+        own_rare_share: a place is rare when this share of the volume's tissue lies far from it.
+        own_common_share: this share of the volume, the most usual, is what all of it is compared with.
+        own_decay: a cluster's height above the level counts as a tail of exp(-own_decay * height): by it no cluster of
+            normal phantoms (at most 2.53 high) seeds a lesion in a whole head at the usual sensitivity.
+        own_least_mm2: clusters smaller than this seed nothing.
+
     Lesions (docs/adr/0001):
         grow_tail: a cluster belongs to a lesion it overlaps when at most this share of normal slices has one as heavy.
         independent_mm: slices this far apart count as independent looks at the volume.
@@ -233,6 +242,12 @@ class RefinedConfig(Config):
     depth_least_weight: float = 0.02
     level_quantile: float = 0.975
     axis_sigma_mm: float = 0.0
+    own_level: float = 1.6
+    own_smooth_cells: float = 1.0
+    own_rare_share: float = 0.1
+    own_common_share: float = 0.6
+    own_decay: float = 6.0
+    own_least_mm2: float = 50.0
     grow_tail: float = 0.3
     independent_mm: float = 10.0
     independent_bscan_mm: float = 0.25

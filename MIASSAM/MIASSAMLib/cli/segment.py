@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `miassam segment`."""
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="INPUT", help="volumes, DICOM folders, or folders of these")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--bank", type=Path, metavar="NAME.bank", help="find what differs from this bank")
+    what = parser.add_mutually_exclusive_group()
+    words = "find what differs from this bank; without one, what is unusual within the volume itself"
+    what.add_argument("--bank", type=Path, metavar="NAME.bank", help=words)
     words = "no bank: outline what the points of a Slicer markups file mark (docs/files.md)"
     what.add_argument("--points", type=Path, metavar="FILE.mrk.json", help=words)
     add("--output", required=True, type=Path, metavar="DIR", help="an earlier run in it is extended")

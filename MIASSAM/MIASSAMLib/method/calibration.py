@@ -182,7 +182,7 @@ class Calibration:
         """Map value that few normal tissue exceeds; it forms clusters."""
         return self.laws_[self.kinds[0]].level
 
-    def maps(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
+    def maps(self, encoded: EncodedSlice, bank: PatchSearcher | None) -> FloatArray:
         """Return the z-maps of a slice (kinds, 256, 256); OUTSIDE beyond the foreground.
 
         Where two kinds count, the second is stretched so that as much of normal tissue exceeds the same level.
@@ -237,8 +237,9 @@ class Calibration:
             "unusual; use a bank of scans like this one",
         )
 
-    def _features(self, encoded: EncodedSlice, bank: PatchSearcher) -> FloatArray:
+    def _features(self, encoded: EncodedSlice, bank: PatchSearcher | None) -> FloatArray:
         """Return the map (256, 256) of a slice's patches beside a bank."""
+        assert bank is not None
         squared = {kind: search_slice(encoded, bank, kind, self.config) for kind in self.config.features}
         wanted, places = foreground_patches(encoded.foreground, self.config), patch_places(encoded.foreground)
         return self._fused(PatchDistances(squared, wanted, places, encoded.depth))

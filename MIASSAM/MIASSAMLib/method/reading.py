@@ -93,6 +93,7 @@ class Reading:
     Attributes:
         maps: slice index -> maps float16, once they are known: (256, 256), of the calibrated way (kinds, 256, 256).
         clusters: slice index -> what the way found in the map, once it is known.
+        own: what the volume says of itself, once it was measured; without a bank.
         n_encoded: how many slices went through the encoder.
     """
 
@@ -107,6 +108,7 @@ class Reading:
         self.model, self.bank, self.config, self.prepared = model, bank, config, prepared
         self.maps: dict[int, FloatArray] = {}
         self.clusters: dict[int, Any] = {}
+        self.own: Any = None
         self.n_encoded = 0
         self._keeps_all = cache is not None
         self._cache = EmbeddingCache() if cache is None else cache

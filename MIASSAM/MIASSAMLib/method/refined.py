@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from scipy import ndimage
@@ -19,18 +20,21 @@ from ..volume.slice_image import map_to_frame_xy
 from .calibration import OUTSIDE, Calibration
 from .lesions import Cluster, SliceClusters, find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
+from .own_volume import OwnVolume
 from .prepare import PreparedVolume
 from .prompts import UserPrompts, cluster_box, cluster_point
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
 from .results import Finding, SegmentedSlices, SliceResult
 
 MAP_UNIT = "standard deviations above normal"
+OWN_UNIT = "standard deviations above this volume's own tissue"
+Judge: TypeAlias = Calibration | OwnVolume
 
 
 def segment_refined(
     reading: Reading, indexes: range, options: SegmentOptions, progress: Progress, watch: Stopwatch
 ) -> SegmentedSlices:
-    """Segment what is unusual among normal slices; "no anomaly found" is a normal result."""
+    """Segment what is unusual among normal slices, or in the volume itself; "no anomaly found" is a normal result."""
     calibration = read_calibration(reading)
     found = SegmentedSlices.empty(reading.prepared, OUTSIDE)
     _score(reading, indexes, calibration, options, progress, watch)
@@ -41,15 +45,16 @@ def segment_refined(
         findings = _outlined(reading, lesions, calibration, options, progress)
     for index, own in _kept(indexes, findings, reading, options):
         seen: SliceClusters = reading.clusters[index]
-        note = "" if own else "nothing unusual among normal slices"
-        found.put(SliceResult(index, seen.score, seen.tail, own, note))
+        beside = "among normal slices" if reading.bank else "within this volume"
+        score, tail = (seen.score, seen.tail) if reading.bank else (float(_map(reading, index).max()), None)
+        found.put(SliceResult(index, score, tail, own, "" if own else f"nothing unusual {beside}"))
     found.notes = calibration.pixel_note(reading.prepared.plane.pixel_mm)
     return found
 
 
 def correct_refined(reading: Reading, index: int, points: UserPrompts, options: SegmentOptions) -> Finding:
     """Outline what the user points at on a slice, as the run outlines what the map points at."""
-    calibration = read_calibration(reading) if reading.bank is not None else None
+    calibration = read_calibration(reading) if reading.bank is not None or reading.maps else None
     if calibration is None:
         target = Target.at(reading.prepared, index, points, reading.embedding(index))
         return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
@@ -67,14 +72,24 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
     return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]
 
 
-def read_calibration(reading: Reading) -> Calibration:
-    """Return the bank's calibration.
+def read_calibration(reading: Reading) -> Judge:
+    """Return the bank's calibration; without a bank the volume itself, which is measured once.
 
     Raises:
-        UsageError: there is no bank, or it was built without held-out slices.
+        UsageError: the bank was built without held-out slices, or the preset's map needs a bank.
     """
     preset = reading.config.preset
-    if reading.bank is None or not reading.bank.calibration:
+    if reading.bank is None:
+        if _config(reading).contrast:
+            raise UsageError(
+                f"contrast={_config(reading).contrast} needs a bank of normals to say what is bright or unusual; "
+                "give one, or leave the contrast out"
+            )
+        if reading.own is None:
+            reading.own = OwnVolume(reading.prepared, _config(reading))
+        own: OwnVolume = reading.own
+        return own
+    if not reading.bank.calibration:
         raise UsageError(
             f"the preset {preset} needs a bank calibrated on normal slices and this one is not; "
             f"build it with --preset {preset}, or segment with --preset paper"
@@ -85,13 +100,12 @@ def read_calibration(reading: Reading) -> Calibration:
 def _score(
     reading: Reading,
     indexes: range,
-    calibration: Calibration,
+    calibration: Judge,
     options: SegmentOptions,
     progress: Progress,
     watch: Stopwatch,
 ) -> None:  # six: a step of `segment_refined`, which holds all of them
     """Make the maps of slices and label them, once."""
-    assert reading.bank is not None
     missing = [index for index in indexes if index not in reading.maps]
     if missing and _config(reading).axis_sigma_mm:
         missing = list(indexes)  # what was smoothed once must not be smoothed again
@@ -105,7 +119,7 @@ def _score(
         _smooth_along_axis(reading, indexes, calibration)
 
 
-def _keep(reading: Reading, index: int, maps: FloatArray, calibration: Calibration) -> None:
+def _keep(reading: Reading, index: int, maps: FloatArray, calibration: Judge) -> None:
     """Keep maps in half precision, and what they hold."""
     reading.maps[index] = maps.astype(np.float16)
     reading.clusters[index] = find_clusters(index, _maps(reading, index), reading.prepared.depth(index), calibration)
@@ -120,7 +134,7 @@ def _map(reading: Reading, index: int) -> FloatArray:
     return np.asarray(_maps(reading, index).max(0))
 
 
-def _smooth_along_axis(reading: Reading, indexes: range, calibration: Calibration) -> None:
+def _smooth_along_axis(reading: Reading, indexes: range, calibration: Judge) -> None:
     """Smooth the maps across slices, over the foreground only."""
     prepared = reading.prepared
     values = np.stack([_maps(reading, index) for index in indexes])
@@ -133,7 +147,7 @@ def _smooth_along_axis(reading: Reading, indexes: range, calibration: Calibratio
 
 
 def _lesions(
-    reading: Reading, indexes: range, calibration: Calibration, options: SegmentOptions
+    reading: Reading, indexes: range, calibration: Judge, options: SegmentOptions
 ) -> list[list[tuple[int, BoolArray]]]:
     """Return lesions as (slice index, cluster) pairs; with `all_slices` also each other slice's heaviest cluster."""
     looks = independent_looks(reading.prepared, len(indexes), _config(reading))
@@ -153,7 +167,7 @@ def independent_looks(prepared: PreparedVolume, n_slices: int, config: RefinedCo
     return n_slices * min(1.0, float(prepared.plane.spacing_yxs_mm[2]) / apart_mm)
 
 
-def _is_sharp(reading: Reading, index: int, cluster: BoolArray | None, calibration: Calibration) -> bool:
+def _is_sharp(reading: Reading, index: int, cluster: BoolArray | None, calibration: Judge) -> bool:
     return cluster is not None and calibration.is_sharp(_maps(reading, index), cluster)
 
 
@@ -222,7 +236,7 @@ def _target(spot: _Spot, points: UserPrompts) -> Target:
 def _outlined(
     reading: Reading,
     lesions: Sequence[Sequence[tuple[int, BoolArray]]],
-    calibration: Calibration,
+    calibration: Judge,
     options: SegmentOptions,
     progress: Progress,
 ) -> dict[int, list[Finding]]:

@@ -52,7 +52,7 @@ class SliceResult:
 
     Attributes:
         index: slice index along the axis.
-        image_score: larger = more unusual: the largest patch score in the unit of the map (`paper`), or -log10 of
+        image_score: larger = more unusual: the largest value of the map (`paper`, or no bank), or -log10 of
             `tail_probability` (calibrated presets).
         tail_probability: share of held-out normal slices that score at least as high; None without calibration.
         findings: parts outlined; empty when nothing unusual was found.

@@ -21,7 +21,7 @@ from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
 from .prompts import Mark, UserPrompts
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
-from .refined import MAP_UNIT, correct_refined, segment_refined
+from .refined import MAP_UNIT, OWN_UNIT, correct_refined, segment_refined
 from .results import CaseResult, Finding, SegmentedSlices, SliceResult
 
 
@@ -30,7 +30,7 @@ class Segmenter:
 
     Args:
         model: encoder and decoder.
-        bank: memory bank of normal patches; None only decodes the user's points.
+        bank: memory bank of normal patches; None compares each volume with itself.
         config: the preset's numbers.
         preprocessing: how the bank's volumes were cut and scaled.
         bank_words: what the record says about the bank; its "modality" is compared with each volume's.
@@ -90,7 +90,7 @@ class Segmenter:
 
         Raises:
             InputError: the volume is of another modality than the bank.
-            UsageError: no slice is selected, or no bank is loaded.
+            UsageError: no slice is selected, or the preset needs a bank and there is none.
             Cancelled: raised by the progress callback.
         """
         options, watch = options or SegmentOptions(), Stopwatch()
@@ -102,8 +102,8 @@ class Segmenter:
         warnings = (*known_volume_note(self.known, digest), *bank_notes(self.bank_words, reading.prepared))
         notes = (*reading.prepared.volume.notes, *warnings, *found.notes)
         return CaseResult(
-            reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji, heat_unit(self.config),
-            self.describe(options), watch.seconds, notes,
+            reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji,
+            heat_unit(self.config, self.bank is not None), self.describe(options), watch.seconds, notes,
         )  # fmt: skip
 
     def outline(self, reading: Reading, marks: Sequence[Mark], options: SegmentOptions | None = None) -> CaseResult:
@@ -180,10 +180,10 @@ class Segmenter:
         }
 
 
-def heat_unit(config: Config) -> str:
+def heat_unit(config: Config, has_bank: bool = True) -> str:
     """Return the unit of a heat map in words."""
     if isinstance(config, RefinedConfig):
-        return MAP_UNIT
+        return MAP_UNIT if has_bank else OWN_UNIT
     assert isinstance(config, PaperConfig)
     return map_unit(config)
 
