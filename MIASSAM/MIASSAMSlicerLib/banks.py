@@ -53,7 +53,8 @@ def describeBank(path):
     """Say in a line what a bank is: modality, anatomy, slices, model. Cheap: it only reads the manifest."""
     if not path:
         return _(
-            "Without a bank nothing is searched for: 'Add inside', 'Add outside' and 'Box' outline what you point at."
+            "Without a bank the volume is compared with itself: what is found is unusual within this patient. 'Add "
+            "inside', 'Add outside' and 'Box' outline what you point at without any search."
         )
     manifest = readManifest(path)
     draft = manifest.get("draft", {})

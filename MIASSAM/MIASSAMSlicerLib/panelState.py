@@ -69,7 +69,7 @@ class PanelState:
         """Enable the button when it can work, else say what is missing."""
         missing = self._missing(parameters)
         self.ui.segmentButton.enabled = isBusy or not missing
-        self.ui.severalButton.enabled = not isBusy and parameters is not None and bool(parameters.bankPath)
+        self.ui.severalButton.enabled = not isBusy and parameters is not None
         self.ui.framesButton.visible = parameters is not None and browserOf(parameters.inputVolume) is not None
         self.ui.framesButton.enabled = not isBusy and not missing
         self.ui.segmentButton.toolTip = missing or _("Find and outline what is abnormal in the volume.")
@@ -85,11 +85,6 @@ class PanelState:
             return _("Load a volume and choose it as input.")
         if parameters.model.needsFile and not parameters.checkpointPath:
             return _("Choose a checkpoint file.")
-        if not parameters.bankPath:
-            return _(
-                "Finding anomalies needs a memory bank: choose one. Without it, 'Add inside' and 'Box' outline what "
-                "you point at."
-            )
         return ""
 
     def showModel(self, parameters):
@@ -131,7 +126,7 @@ class PanelState:
         self._shownBank = chosen
         wasBlocked = combo.blockSignals(True)
         combo.clear()
-        combo.addItem(_("None (only what I point at)"), "")
+        combo.addItem(_("None (compare with the patient's own other side and tissue)"), "")
         for path in paths:
             combo.addItem(path.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".bank"), path)
         combo.currentIndex = paths.index(chosen) + 1 if chosen else 0
@@ -158,7 +153,7 @@ class PanelState:
 
     def showTeaching(self, results, bankPath):
         """Show whether there is something to teach a bank, or to take back."""
-        canTeach = results is not None and results.isComplete and not results.isOnDemand
+        canTeach = results is not None and results.isComplete and bool(results.record["request"]["bankPath"])
         for widget in (self.ui.normalButton, self.ui.normalBoxButton):
             widget.enabled = canTeach
         self.ui.unlearnButton.enabled = bool(banks.lessons(bankPath))

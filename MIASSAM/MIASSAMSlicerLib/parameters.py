@@ -84,7 +84,7 @@ class MIASSAMParameterNode:
     """
     inputVolume - the volume to segment, as loaded.
     model, checkpointPath, device - what encodes and decodes, and where.
-    bankPath - folder of the memory bank of normal anatomy; "" outlines only what the user points at.
+    bankPath - folder of the memory bank of normal anatomy; "" compares the volume with itself.
     heatOpacity - how much of the heat map is blended over the image.
     mask, prompt - which mask and which prompt; can be changed after a run without encoding again.
     sensitivity - share of normal volumes that may get any mark (calibrated banks).

@@ -51,7 +51,7 @@ def followTransform(node, inputVolume):
 
 def isOnDemand(record):
     """Tell whether a record says that nothing was searched for."""
-    return record.get("request", {}).get("bankPath") == ""
+    return record.get("request", {}).get("bankPath") == "" and not record.get("heat_unit")
 
 
 class Results:

@@ -21,7 +21,7 @@ EDITED_CHOICES = ("refuse", "keep", "replace")
 class Run:
     """How a volume is segmented.
 
-    bankPath: folder of a memory bank; with "" nothing is searched, only what the user points at is outlined.
+    bankPath: folder of a memory bank; with "" the volume is compared with itself.
     model: {"name", "device", "checkpoint"}; options: those of ``miassam segment``. preset and modality stand in
     for those of the bank where they are given; changes alter single numbers of the preset, as "contrast=flair".
     regionSegment: the segment that bounds the search, where the results refer to a region.
@@ -97,8 +97,6 @@ def checkRun(volumeNode, run, editedSegments="refuse"):
         )
     checkVolume(volumeNode)
     run.check()
-    if not run.bankPath:
-        raise ModuleError(_("Finding anomalies needs a memory bank. Choose one, or outline by points or a box."))
     results = Results.of(volumeNode)
     if results is not None and editedSegments == "refuse":
         anomalySegments.refuseEdited(results.segmentation, volumeNode)
@@ -178,6 +176,7 @@ def redecodeArguments(results, sliceIndex, lesion, boxIjk=None):
         "slice": sliceIndex,
         "points_ijk": ijk,
         "labels": labels,
+        "searched": not results.isOnDemand,
     }
     if boxIjk is not None:
         arguments = {**arguments, "box_ijk": [list(map(float, corner)) for corner in boxIjk]}

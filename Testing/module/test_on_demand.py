@@ -1,4 +1,4 @@
-"""Without a memory bank: nothing is searched for, and what the user points at is outlined."""
+"""Without a memory bank: the volume is compared with itself, and what the user points at is outlined unsearched."""
 
 import numpy as np
 import pytest
@@ -24,21 +24,25 @@ def start(panel, button):
     waitFor(lambda: panel.results is not None and not panel.jobs.isBusy, what="the empty results")
 
 
-def test_without_a_bank_nothing_can_be_searched_and_that_is_said(bankless):
+def test_without_a_bank_the_volume_can_be_compared_with_itself_or_pointed_at(bankless):
     ui = bankless.ui
-    assert ui.bankComboBox.itemText(0) == "None (only what I point at)" and bankless.parameters.bankPath == ""
-    assert not ui.segmentButton.enabled and not ui.severalButton.enabled
-    assert "needs a memory bank" in ui.segmentButton.toolTip and ui.statusLabel.text == ui.segmentButton.toolTip
-    assert "what you point at" in ui.bankInfoLabel.text
-    for button in (ui.addInsideButton, ui.addOutsideButton, ui.boxButton):
+    assert ui.bankComboBox.itemText(0) == "None (compare with the patient's own other side and tissue)"
+    assert bankless.parameters.bankPath == "" and "unusual within this patient" in ui.bankInfoLabel.text
+    for button in (ui.segmentButton, ui.severalButton, ui.addInsideButton, ui.addOutsideButton, ui.boxButton):
         assert button.enabled
 
 
-def test_a_script_that_gives_no_bank_is_told(logic, volume):
-    from MIASSAMSlicerLib.errors import ModuleError
-
-    with pytest.raises(ModuleError, match="needs a memory bank"):
-        logic.segmentVolume(volume, "")
+def test_a_search_without_a_bank_is_no_result_on_demand(bankless, monkeypatch):
+    segment(bankless)
+    results = bankless.results
+    assert results.heat is not None and not results.isOnDemand and results.record["request"]["bankPath"] == ""
+    assert not bankless.ui.normalButton.enabled, "there is no bank to teach"
+    asked, worker = [], bankless.jobs.worker
+    ask = worker.ask
+    monkeypatch.setattr(worker, "ask", lambda verb, *rest, **named: asked.append(rest[0]) or ask(verb, *rest, **named))
+    drag(bankless, 0, (20, 30, 3))
+    waitUntilDone(bankless)
+    assert asked[-1]["searched"] and asked[-1]["bank"] == ""
 
 
 def test_a_point_is_outlined_and_can_be_dragged_and_undone(bankless):
@@ -75,7 +79,7 @@ def test_the_options_of_the_panel_reach_what_is_outlined_next(bankless, monkeypa
     ask = worker.ask
     monkeypatch.setattr(worker, "ask", lambda verb, *rest, **named: asked.append(rest[0]) or ask(verb, *rest, **named))
     place(bankless, (12, 20, 3))
-    assert asked[0]["bank"] == "" and asked[0]["options"]["mask"] == "1"
+    assert asked[0]["bank"] == "" and not asked[0]["searched"] and asked[0]["options"]["mask"] == "1"
 
 
 def test_it_comes_back_with_the_scene_and_a_search_can_follow(bankless, bank, tmp_path, monkeypatch):

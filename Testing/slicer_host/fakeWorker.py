@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 
 import numpy as np
-from MIASSAMLib.errors import BankError, CheckpointError, InputError, UsageError
+from MIASSAMLib.errors import BankError, CheckpointError, InputError
 from MIASSAMLib.worker.channel import Channel
 from MIASSAMLib.worker.messages import PROTOCOL_VERSION
 from MIASSAMLib.worker.server import serve
@@ -90,8 +90,6 @@ class FakeEngine:
         return self.build_bank({**arguments, "volumes": []}, call)
 
     def segment(self, arguments, call):
-        if not arguments["bank"]:
-            raise UsageError("without a bank nothing can be searched for")
         if "damaged" in arguments["bank"]:
             raise BankError(f"{arguments['bank']} is damaged; rebuild it")
         if arguments["model"]["name"] == "vit_h":

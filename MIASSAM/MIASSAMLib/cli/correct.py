@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     segmenter = _open(arguments, record)
     options = options_of(record)
     reading = segmenter.open(_bounded(_read_input(arguments.input, base, record), arguments.region, record))
+    if record["heat_map_unit"]:
+        segmenter.compare_with_itself(reading)
     case = reopen_case(base, record, reading.prepared)
     if arguments.remove:
         slice_range(case.prepared.plane.n_slices, (arguments.slice, arguments.slice + 1))

@@ -54,7 +54,8 @@ def segment_refined(
 
 def correct_refined(reading: Reading, index: int, points: UserPrompts, options: SegmentOptions) -> Finding:
     """Outline what the user points at on a slice, as the run outlines what the map points at."""
-    calibration = read_calibration(reading) if reading.bank is not None or reading.maps else None
+    is_compared = reading.bank is not None or reading.own is not None
+    calibration = read_calibration(reading) if is_compared else None
     if calibration is None:
         target = Target.at(reading.prepared, index, points, reading.embedding(index))
         return outline(reading.model, [target], _config(reading), options.mask or reading.config.mask)[0]

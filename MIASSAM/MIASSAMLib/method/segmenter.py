@@ -21,7 +21,7 @@ from .paper import correct_paper, map_unit, segment_paper
 from .prepare import PreparedVolume, Preprocessing
 from .prompts import Mark, UserPrompts
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
-from .refined import MAP_UNIT, OWN_UNIT, correct_refined, segment_refined
+from .refined import MAP_UNIT, OWN_UNIT, correct_refined, read_calibration, segment_refined
 from .results import CaseResult, Finding, SegmentedSlices, SliceResult
 
 
@@ -125,6 +125,11 @@ class Segmenter:
             reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji, "",
             self.describe(options), watch.seconds, reading.prepared.volume.notes,
         )  # fmt: skip
+
+    def compare_with_itself(self, reading: Reading) -> None:
+        """Measure a volume without a bank again, before results of such a run are corrected."""
+        if reading.bank is None and self.config.is_calibrated:
+            read_calibration(reading)
 
     def correct(
         self, reading: Reading, index: int, prompts: UserPrompts, options: SegmentOptions | None = None

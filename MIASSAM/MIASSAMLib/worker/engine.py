@@ -80,10 +80,15 @@ class Engine:
         return {**answer, "heat": call.save("heat", case.heat_kji), "labels": call.save("labels", case.labels_kji)}
 
     def redecode(self, arguments: Arguments, call: Call) -> dict[str, Any]:
-        """Outline one slice again from points (i, j, k) and labels, or a box of two corners (i, j, k)."""
+        """Outline one slice again from points (i, j, k) and labels, or a box of two corners (i, j, k).
+
+        "searched": the slice is part of a run that searched, with a bank or without.
+        """
         segmenter, reading = self._reading(arguments, call)
         plane, index = reading.prepared.plane, int(arguments["slice"])
         prompts = _user_prompts(arguments, reading)
+        if arguments.get("searched"):
+            segmenter.compare_with_itself(reading)
         finding = segmenter.correct(reading, index, prompts, _options(arguments))
         answer = answers.finding_answer(finding, plane.ijk(index, np.array(finding.cog_xy)))
         answer["mask"] = call.save("mask", answers.storage_slice(plane, finding.mask))
