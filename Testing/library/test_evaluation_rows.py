@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from library.evaluation_trees import FakeModel
-from MIASSAMLib.config import PRESETS
+from MIASSAMLib.config import DEFAULT, PRESETS
 from MIASSAMLib.evaluation import baselines
 from MIASSAMLib.evaluation.case_view import CaseView, MaskStack
 from MIASSAMLib.evaluation.cases import EvaluationCase, LabeledVolume
@@ -37,7 +37,7 @@ def _case(number: int, region=None):
     heat = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1) + 0.5 * truth
     volume = Volume(voxels, np.diag([1.0, 1.0, 3.0, 1.0]), name=f"case{number}")
     case = EvaluationCase(f"case{number}", f"group{number // 2}", "test", lambda: LabeledVolume(volume, truth, region))
-    return CaseView.of(case, case.load(), Preprocessing()), heat.astype(np.float32)
+    return CaseView.of(case, case.load(), Preprocessing(), DEFAULT), heat.astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ def test_leaving_groups_out_scores_volumes_and_names_a_case_it_cannot_read(tmp_p
 def fake(monkeypatch):
     """Let every run load one model that costs nothing and counts."""
     model = FakeModel()
-    monkeypatch.setattr("MIASSAMLib.sam.load_model", lambda *words: model)
+    monkeypatch.setattr("MIASSAMLib.api.open_model", lambda *words: model)
     return model
 
 
@@ -162,7 +162,7 @@ def test_a_fold_answers_as_a_bank_built_from_its_own_cases(tmp_path, name, n_gro
         assert found.keys() == own.calibration.keys()
         for key, array in own.calibration.items():
             np.testing.assert_allclose(found[key], array, rtol=2e-3, atol=1e-4, err_msg=f"{fold.name} {key}")
-        view = CaseView.of(fold.scored[0], fold.scored[0].load(), Preprocessing())
+        view = CaseView.of(fold.scored[0], fold.scored[0].load(), Preprocessing(), config)
         squared = comparison.distances(fold.scored[0], fold)
         measured = MeasuredReading(place.model, config, found, view, squared)
         segmenter = Segmenter(place.model, own, config)
@@ -202,8 +202,8 @@ def test_a_changed_mask_is_scored_again(tmp_path, fake):
 def test_rows_equal_what_segment_gives_for_the_same_options(tmp_path, name):
     model = FakeModel()
     data = read_cases(write_cases(tmp_path, n_groups=1), leave_one_group_out=True)
-    view = CaseView.of(data.cases[0], data.cases[0].load(), Preprocessing())
     config = PRESETS[name]
+    view = CaseView.of(data.cases[0], data.cases[0].load(), Preprocessing(), config)
     normal = [int(index) for index, sick in zip(view.slices, view.truth.any((1, 2))) if not sick]
     rows = np.concatenate(
         [one.features["embedding"] for one in encode_slices(model, view.prepared, normal[:3], config)]
