@@ -133,8 +133,10 @@ def test_every_number_that_decides_a_row_is_compared_and_what_a_preset_lacks_is_
     for key in ("intensity_means_px", "window_medians", "speck_share"):
         with pytest.raises(BankMismatchError, match=key):
             bank.check_fits({**refined, key: 7.0}, "embedded", "abcdef0123456789")
-    assert "place_weight" not in paper
-    bank.check_fits(paper, "embedded", "abcdef0123456789")
+    assert "place_weight" not in paper and "foreground_only" not in refined
+    bank.check_fits({**paper, "foreground_only": True}, "embedded", "abcdef0123456789")
+    with pytest.raises(BankMismatchError, match="foreground_only is True in the bank and False in the config"):
+        bank.check_fits(paper, "embedded", "abcdef0123456789")
 
 
 @pytest.mark.parametrize(

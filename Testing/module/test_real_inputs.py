@@ -142,7 +142,7 @@ def test_a_cold_start_is_cancelled_before_a_slice_is_scored(
         waitFor(lambda: panel.jobs.worker.processId, what="the worker's process")
         if moment != "at once":
             waitFor(lambda: panel.jobs._open.get("keys"), what="the volume being sent")
-            settle(1.0)
+            settle(0.1)
         stages = []
         monkeypatch.setattr(panel.jobs, "_onProgress", lambda stage, done, total: stages.append(stage))
         panel.ui.segmentButton.click()

@@ -25,8 +25,10 @@ FileName = Annotated[str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")]
 Word = Annotated[str, re.compile(r"[A-Za-z0-9_-]{1,64}")]
 Stored = Annotated[str, re.compile("none|half|compressed")]
 Sha256 = Annotated[str, re.compile(r"[0-9a-f]{64}")]
-ROW_KEYS = tuple(key for key in ROW_FIELDS if key not in ("lesion_margin", "foreground_only"))
+ROW_KEYS = tuple(key for key in ROW_FIELDS if key != "lesion_margin")
 """Config keys that decide what a row is: a query made with other values cannot be compared."""
+_ALWAYS = {"foreground_only": True}
+"""What a preset without the field always does: a bank without air makes air unusual to the paper's way."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Manifest:
             )
 
     def _difference(self, key: str, config: Mapping[str, Any]) -> str:
-        wanted, got = self.draft.config.get(key), config.get(key)
+        otherwise = _ALWAYS.get(key)
+        wanted, got = self.draft.config.get(key, otherwise), config.get(key, otherwise)
         if wanted is None or got is None:
             return ""  # a field that one of the presets does not use decides no row that both have
         if key == "features" and set(got) <= set(wanted):
