@@ -14,15 +14,15 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> int:
     """Serve until the other side is gone."""
     folder = Path((arguments if arguments is not None else sys.argv[1:])[0])
+    if hasattr(signal, "sigwait"):  # a thread of its own hears them even while Faiss or PyTorch computes
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # before any import starts a thread, which would hear them
+        threading.Thread(target=leave_at_signal, args=(folder,), name="signals", daemon=True).start()
     allow_second_openmp()
     from .channel import Channel
     from .messages import PROTOCOL_VERSION
     from .server import serve
     from .verbs import Verbs
 
-    if hasattr(signal, "sigwait"):  # a thread of its own hears them even while Faiss or PyTorch computes
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        threading.Thread(target=leave_at_signal, args=(folder,), name="signals", daemon=True).start()
     threading.Thread(target=leave_with_parent, args=(folder, os.getppid()), name="parent", daemon=True).start()
     serve(Verbs().table(), Channel.on_standard_streams(folder), {"protocol": PROTOCOL_VERSION})
     return 0
