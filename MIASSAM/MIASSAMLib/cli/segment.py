@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, MiassamError, UsageError
 from ..protocols import no_progress
-from .arguments import add_log_argument, add_model_arguments, add_preset_argument, add_spacing_argument, parse_slices
+from .arguments import add_log_argument, add_model_arguments, add_preset_argument, add_spacing_argument
 from .companions import add_region_arguments, organ_regions
 from .progress import say, staged, terminal_progress, traceback_words
+from .segment_options import preset_of, segment_options
 
 if TYPE_CHECKING:
     from ..method import CaseResult, Segmenter, SegmentOptions
@@ -73,8 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_output_dir(arguments.output)
     options = segment_options(arguments)
-    regions = organ_regions(arguments)
-    paths = regions.without(find_inputs(arguments.inputs))
+    paths = organ_regions(arguments).without(find_inputs(arguments.inputs))
     names = case_names(paths, with_folders=not arguments.no_paths)
     check_output_dir(arguments.output, [name + end for name in names for end in (*CASE_FILES, *MORE_FILES)], paths)
     if arguments.dicom_seg:
@@ -83,29 +83,14 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.bank,
         arguments.model,
         arguments.checkpoint,
-        _preset_of(arguments),
+        preset_of(arguments),
         arguments.device,
         "" if arguments.modality == "auto" else arguments.modality,
     )
     segmenter = open_choice(choice)
     run_words = segmenter.describe(options)
     shows = not arguments.no_paths
-    kept = CaseTask(
-        choice,
-        paths[0],
-        names[0],
-        arguments.output,
-        options,
-        points=arguments.points,
-        dicom_seg=arguments.dicom_seg,
-        spacing_kji_mm=tuple(arguments.spacing) if arguments.spacing else None,
-        resume=arguments.resume,
-        show_paths=shows,
-    )
-    cases = [
-        dataclasses.replace(kept, path=path, name=name, region=region)
-        for path, name, region in zip(paths, names, regions.beside(paths), strict=True)
-    ]
+    cases = _tasks(arguments, choice, options, paths, names)
     failures = []
     with (
         held_alone(arguments.output),
@@ -165,6 +150,32 @@ class CaseTask:
 def run_case_task(task: CaseTask) -> Record:
     """Segment one input on a worker, which loads bank and model once."""
     return segment_case(open_choice(task.choice), task, no_progress)
+
+
+def _tasks(
+    arguments: argparse.Namespace,
+    choice: SegmenterChoice,
+    options: SegmentOptions,
+    paths: list[Path],
+    names: list[str],
+) -> list[CaseTask]:
+    """Return the work on each input."""
+    kept = CaseTask(
+        choice,
+        paths[0],
+        names[0],
+        arguments.output,
+        options,
+        points=arguments.points,
+        dicom_seg=arguments.dicom_seg,
+        spacing_kji_mm=tuple(arguments.spacing) if arguments.spacing else None,
+        resume=arguments.resume,
+        show_paths=not arguments.no_paths,
+    )
+    return [
+        dataclasses.replace(kept, path=path, name=name, region=region)
+        for path, name, region in zip(paths, names, organ_regions(arguments).beside(paths), strict=True)
+    ]
 
 
 def _segment_cases(
@@ -257,50 +268,6 @@ def _volume_of(task: CaseTask) -> Volume:
 
     volume = bounded(dataclasses.replace(read_volume(task.path), name=task.name), task.region)
     return volume.respaced(task.spacing_kji_mm) if task.spacing_kji_mm else volume
-
-
-def changes_of(arguments: argparse.Namespace) -> str:
-    """Return what the options change in the preset's config.
-
-    Raises:
-        UsageError: the smoothing is negative.
-    """
-    if arguments.smooth_axis < 0:
-        raise UsageError(f"--smooth-axis {arguments.smooth_axis:g} mm is negative; give 0 or more")
-    changes = [f"axis_sigma_mm={arguments.smooth_axis}"] if arguments.smooth_axis else []
-    return ",".join([*changes, *([] if arguments.contrast == "none" else [f"contrast={arguments.contrast}"])])
-
-
-def _preset_of(arguments: argparse.Namespace) -> str | None:
-    """Return the preset with what the options change in it; without a name the bank's own is meant."""
-    if not (changes := changes_of(arguments)):
-        return str(arguments.preset) if arguments.preset else None
-    preset = arguments.preset or ""
-    return f"{preset}{',' if ':' in preset else ':'}{changes}"
-
-
-def segment_options(arguments: argparse.Namespace) -> SegmentOptions:
-    """Return the options of a run.
-
-    Raises:
-        UsageError: a value is out of range.
-    """
-    from ..method import SegmentOptions
-
-    if not 0 < arguments.sensitivity < 1:
-        raise UsageError(f"--sensitivity {arguments.sensitivity:g} is not a share; give a number between 0 and 1")
-    if arguments.min_lesion_ml < 0:
-        raise UsageError(f"--min-lesion-ml {arguments.min_lesion_ml:g} is negative; give 0 or more")
-    if arguments.jobs < 1:
-        raise UsageError(f"--jobs {arguments.jobs} is no number of processes; give 1 or more")
-    return SegmentOptions(
-        slices=parse_slices(arguments.slices),
-        prompt=arguments.prompt,
-        mask=arguments.mask,
-        all_slices=arguments.all_slices,
-        sensitivity=arguments.sensitivity,
-        min_volume_ml=arguments.min_lesion_ml,
-    )
 
 
 def _tell(row: dict[str, Any], as_json: bool) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..arrays import AnyArray, FloatArray
 from ..method.embeddings import embedding_key
 from ..protocols import Decoded, Prompts, SamModel
-
-if TYPE_CHECKING:
-    import torch
 
 _KEPT = 32
 """Embeddings of 4 MiB, not rounded, so that masks are those of a model that forgets."""
@@ -21,7 +18,7 @@ class RecentModel:
 
     def __init__(self, model: SamModel) -> None:
         self._model = model
-        self._recent: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._recent: OrderedDict[str, Any] = OrderedDict()
         self.name, self.digest, self.input_px = model.name, model.digest, model.input_px
 
     @property
@@ -29,10 +26,8 @@ class RecentModel:
         """The device really used."""
         return self._model.device
 
-    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
+    def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> Any:
         """Return image embeddings (B, 256, 64, 64); those encoded last are not encoded again."""
-        import torch
-
         boxes = [None] * len(rasters) if content_boxes is None else content_boxes
         keys = [embedding_key(raster, str(box)) for raster, box in zip(rasters, boxes, strict=True)]
         found = {key: self._recent.pop(key) for key in set(keys) if key in self._recent}
@@ -42,8 +37,12 @@ class RecentModel:
         self._recent |= found
         while len(self._recent) > _KEPT:
             self._recent.popitem(last=False)
-        return torch.stack([found[key].to(self.device) for key in keys])
+        first = found[keys[0]]
+        stacked = first.new_empty((len(keys), *first.shape), device=self.device)
+        for row, key in enumerate(keys):
+            stacked[row] = found[key]
+        return stacked
 
-    def decode(self, embedding: torch.Tensor, prompts: Prompts) -> Decoded:
+    def decode(self, embedding: Any, prompts: Prompts) -> Decoded:
         """Decode with the wrapped model."""
         return self._model.decode(embedding, prompts)
