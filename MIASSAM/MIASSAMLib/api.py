@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import AnyArray
-from .bank import Lesson, Manifest, MemoryBank, taught_digest, teach
-from .config import Config, changed
+from .bank import Lesson, MemoryBank, taught_digest, teach
+from .config import Config, changed, read_config
 from .config import preset as preset_of
 from .errors import BankMismatchError, CheckpointError, InputError, UsageError
 from .method import BuildOptions, BuildSource, Preprocessing, Reading, Segmenter
@@ -78,7 +78,7 @@ def open_segmenter(
             f"--preset {config.preset}, or segment with --preset {opened.manifest.draft.preset}"
         )
     known = {source.digest: source.name for source in opened.manifest.sources if source.digest}
-    return Segmenter(model, opened, config, preprocessing, _bank_words(bank, opened.manifest), known)
+    return Segmenter(model, opened, config, preprocessing, _bank_words(opened), known)
 
 
 def reopen_segmenter(record: Mapping[str, Any], bank: Path | str | None, model: SamModel) -> Segmenter:
@@ -101,7 +101,7 @@ def reopen_segmenter(record: Mapping[str, Any], bank: Path | str | None, model: 
     if made_by != came:
         raise BankMismatchError(f"{bank} is not the bank of this record, or was changed since; give the same one")
     preprocessing = Preprocessing.from_dict(record["preprocessing"])
-    config = Config.from_dict(record["config"])
+    config = read_config(record["config"])
     return Segmenter(model, opened.bank, config, preprocessing, opened.bank_words, opened.known)
 
 
@@ -109,18 +109,18 @@ def _config(preset: str | None, own: Any) -> Config:
     name, _, changes = (preset or "").partition(":")
     if name or own is None:
         return preset_of(preset or "refined")
-    return changed(Config.from_dict(own), changes)
+    return changed(read_config(own), changes)
 
 
-def _bank_words(bank: AnyBank, manifest: Manifest) -> dict[str, Any]:
+def _bank_words(bank: MemoryBank) -> dict[str, Any]:
     """Return what a record says about its bank."""
-    is_open = isinstance(bank, MemoryBank)
-    said = manifest.render() if is_open else (Path(str(bank)) / "manifest.json").read_text("utf-8")
-    taught = "" if is_open else taught_digest(Path(str(bank)))
+    manifest, folder = bank.manifest, bank.folder.resolve() if bank.folder else None
+    said = (folder / "manifest.json").read_text("utf-8") if folder else manifest.render()
+    taught = taught_digest(folder) if folder else ""
     return {
         **({"taught_sha256": taught} if taught else {}),
-        "name": "in memory" if is_open else Path(str(bank)).resolve().name,
-        "path": "" if is_open else str(Path(str(bank)).resolve()),
+        "name": folder.name if folder else "in memory",
+        "path": str(folder or ""),
         "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
         "modality": manifest.draft.modality,
         "anatomy": manifest.draft.anatomy,

@@ -160,8 +160,6 @@ class Jobs:
                     (Path(session.folder) / arguments[name]).unlink(missing_ok=True)
             self.closeVolume(volumeID)  # what it was before it was edited
             self._open["keys"][volumeID] = arguments["key"]
-            if "region" in arguments and not answer.get("region"):
-                self._onLog(_("This library does not know regions yet: the whole volume is searched."))
             then()
 
         return opened

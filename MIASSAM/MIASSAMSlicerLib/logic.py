@@ -67,7 +67,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         run = Run(str(bank or ""), wanted, options, preset, modality, changes, regionSegment)
         runs.checkRun(inputVolume, run, editedSegments)
         target = Target(inputVolume, Region(region, regionSegment) if region is not None else None, segmentation)
-        key = self._open(target, log)
+        key = self._open(target)
         answer = self.worker.call("segment", run.arguments(key), progress, log)
         return runs.applySegmentation(target, run, self.worker.session, answer, editedSegments)
 
@@ -137,7 +137,7 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
         """Return the results of an input volume, also after a scene was loaded."""
         return Results.of(inputVolume)
 
-    def _open(self, target, log=None):
+    def _open(self, target):
         """Send a volume to the worker unless it has it already."""
         session, volumeID = self.worker.session, target.volume.GetID()
         if self._openKeys.get("session") is not session:
@@ -153,8 +153,6 @@ class MIASSAMLogic(ScriptedLoadableModuleLogic):
             finally:
                 for name in ("array", "region"):
                     (session.folder / arguments.get(name, "none")).unlink(missing_ok=True)
-            if target.region is not None and not answer.get("region") and log is not None:
-                log(_("This library does not know regions yet: the whole volume is searched."))
             self._openKeys[volumeID], self._answers[key] = key, answer
         return key
 

@@ -9,8 +9,6 @@ from .samples import SAMPLES, sampleTitle
 
 FETCHING = "fetching"
 MEGABYTE = 1_000_000
-KNOWS_REGIONS = True
-"""Whether the library bounds its search; until it does, no region is offered."""
 
 
 class PanelState:
@@ -23,8 +21,6 @@ class PanelState:
         header = self.ui.resultsTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
         header.setSectionResizeMode(2, qt.QHeaderView.ResizeToContents)  # its unit may be long
-        for widget in (self.ui.regionLabel, self.ui.regionSelector):
-            widget.setVisible(KNOWS_REGIONS)
         for sample in SAMPLES:
             self.ui.sampleComboBox.addItem(sampleTitle(sample))
 
@@ -107,7 +103,7 @@ class PanelState:
         isSegmentation = node is not None and node.IsA("vtkMRMLSegmentationNode")
         segmentIDs = list(node.GetSegmentation().GetSegmentIDs()) if isSegmentation else []
         combo = self.ui.regionSegmentComboBox
-        combo.setVisible(KNOWS_REGIONS and len(segmentIDs) > 1)
+        combo.setVisible(len(segmentIDs) > 1)
         wasBlocked = combo.blockSignals(True)
         combo.clear()
         combo.addItem(_("All segments"), "")

@@ -11,7 +11,7 @@ from MIASSAMLib.config import RefinedConfig
 from MIASSAMLib.method.pockets import enclosure, pocket_map
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.volume import SlicePlane, Volume
-from MIASSAMLib.volume.retina import best_path, find_retina, not_scanned, retina_mask
+from MIASSAMLib.volume.retina import best_path, find_retina, find_retinas, not_scanned, retina_mask
 
 LEVEL = 0.6
 
@@ -66,11 +66,11 @@ def test_depth_runs_from_the_inner_membrane_to_the_epithelium():
 def test_the_mask_is_at_the_same_place_in_the_patient_whatever_the_storage_order():
     volume = make_phantom("retina", 700, 0).volume
     middle = Volume(volume.voxels_kji[7:9], volume.ijk_to_ras, modality="oct")
-    expected = retina_mask(middle)
+    expected = retina_mask(middle, find_retinas(middle))
     flipped = np.eye(4)
     flipped[1, 1], flipped[1, 3] = -1, middle.shape_kji[1] - 1
     turned = Volume(middle.voxels_kji[:, ::-1].copy(), middle.ijk_to_ras @ flipped, modality="oct")
-    found = retina_mask(turned)
+    found = retina_mask(turned, find_retinas(turned))
     np.testing.assert_array_equal(found[:, ::-1], expected)
     ijk, other = (np.argwhere(mask)[0][::-1] for mask in (expected, found[:, ::-1]))
     other = np.array([other[0], middle.shape_kji[1] - 1 - other[1], other[2]])

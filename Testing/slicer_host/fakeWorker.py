@@ -23,8 +23,6 @@ from MIASSAMLib.worker.server import serve
 THRESHOLD = 150.0
 HALF_SIDE = 2
 SECONDS_PER_SLICE = float(os.environ.get("FAKE_WORKER_SECONDS", "0"))
-IS_OLD = bool(os.environ.get("FAKE_WORKER_OLD"))
-"""A worker that knows no regions."""
 IS_DEAF = bool(os.environ.get("FAKE_WORKER_DEAF"))
 
 
@@ -67,8 +65,7 @@ class FakeEngine:
         self.encoded[arguments["key"]] = set()
         self.regions[arguments["key"]] = call.load(arguments["region"]) if "region" in arguments else None
         notes = [] if np.isfinite(voxels).all() else ["voxels that were not finite were read as 0"]
-        answer = {"notes": notes, "modality": "mri", "slice_axis": 2}
-        return {**answer, **({} if IS_OLD else {"region": "region" in arguments})}
+        return {"notes": notes, "modality": "mri", "slice_axis": 2}
 
     def close_volume(self, arguments, call):
         self.volumes.pop(arguments["key"], None)
@@ -95,7 +92,7 @@ class FakeEngine:
         if arguments["model"]["name"] == "vit_h":
             raise CheckpointError("model vit_h is not on this machine")
         voxels = np.nan_to_num(self._volume(arguments), nan=0.0, posinf=0.0)
-        if self.regions[arguments["volume"]] is not None and not IS_OLD:
+        if self.regions[arguments["volume"]] is not None:
             voxels = np.where(self.regions[arguments["volume"]] > 0, voxels, 50.0)
         for _words, normal in self.taught:
             voxels = np.where(normal > 0, 50.0, voxels)

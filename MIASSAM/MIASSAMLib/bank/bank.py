@@ -19,7 +19,12 @@ from .taught import damaged_lessons, open_taught, read_taught
 
 
 class MemoryBank:
-    """Normal patches to compare with; made by `load`, `from_rows` or a `BankWriter`."""
+    """Normal patches to compare with; made by `load`, `from_rows` or a `BankWriter`.
+
+    Attributes:
+        manifest, calibration: what the bank says of itself and of its normals.
+        folder: where it lies, None = in memory only.
+    """
 
     def __init__(
         self,
@@ -32,7 +37,7 @@ class MemoryBank:
         self.manifest = manifest
         self.calibration = dict(calibration)
         self._searchers = dict(searchers)
-        self._folder = folder
+        self.folder = folder
         self._taught = dict(taught or {})
 
     @classmethod
@@ -102,15 +107,15 @@ class MemoryBank:
         x and y in the box around the slice's foreground, -0.5 to 0.5 inside it, and the depth of the slice in
         its volume, 0 to 1; NaN for patches of a source that did not say.
         """
-        name = self.manifest.kinds[kind].files.get("places") if self._folder else None
-        if not self._folder or not name:
+        name = self.manifest.kinds[kind].files.get("places") if self.folder else None
+        if not self.folder or not name:
             return None
         try:
-            places: AnyArray = np.load(self._folder / name, allow_pickle=False)
+            places: AnyArray = np.load(self.folder / name, allow_pickle=False)
         except READ_ERRORS as error:
-            raise BankError(f"{self._folder / name} cannot be read; restore or rebuild the bank") from error
+            raise BankError(f"{self.folder / name} cannot be read; restore or rebuild the bank") from error
         if places.shape != (self.n_patches(kind), 3) or places.dtype != np.float16:
-            raise BankError(f"{self._folder / name} holds no places of {kind} patches; restore or rebuild the bank")
+            raise BankError(f"{self.folder / name} holds no places of {kind} patches; restore or rebuild the bank")
         return places
 
     def search(self, kind: str, queries: FloatArray) -> FloatArray:

@@ -173,7 +173,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     from ..bank import check_free
     from ..bank.coreset import Choice, n_kept
     from ..config import changed, preset
-    from ..method import BuildOptions, PreparedVolume, Preprocessing, build_bank
+    from ..method import BuildOptions, Preprocessing, build_bank
 
     check_free(arguments.output, arguments.overwrite or arguments.append)
     modality = "" if arguments.modality == "auto" else arguments.modality
@@ -182,7 +182,6 @@ def run_build(arguments: argparse.Namespace) -> int:
     sources = build_sources(arguments, modality)
     if arguments.spacing:
         sources = [dataclasses.replace(one, load=_Respaced(one, arguments.spacing)) for one in sources]
-    PreparedVolume.of(sources[0].load()[0], preprocessing)  # refuses a mistyped axis or window
     model = open_model(arguments.model, arguments.checkpoint, arguments.device)
     writer = {"append": arguments.append, "compress": arguments.compress}
     options = BuildOptions(preprocessing, "", arguments.anatomy, arguments.overwrite, writer=writer)

@@ -211,7 +211,7 @@ class Calibration:
         for kind, values in zip(self.kinds, maps, strict=True):
             law = self.laws_[kind]
             parts = measure_parts(values / np.float32(self._stretch(kind)), labels, count, law.level)
-            share = 1.0 if len(self.kinds) == 1 else abs((kind != "fluid") - self.config.fluid_share)
+            share = self._share(kind)
             tails = (law.extremes.tail_probability(*pair, depth) for pair in zip(*parts, strict=True))
             found.append([tail / max(share, 1e-9) for tail in tails])
         return [min(1.0, *each) for each in zip(*found, strict=True)]
@@ -220,6 +220,12 @@ class Calibration:
         """Tell whether the map that shows most of a cluster is as sharp as the image; that of features is not."""
         shown = np.bincount(maps[:, cluster].argmax(0), minlength=len(self.kinds))
         return self.kinds[int(shown.argmax())] != "features"
+
+    def _share(self, kind: str) -> float:
+        """Return the share of the false alarms that a kind of map may make."""
+        if len(self.kinds) == 1:
+            return 1.0
+        return self.config.fluid_share if kind == "fluid" else 1 - self.config.fluid_share
 
     def _stretch(self, kind: str) -> float:
         return self.level / max(self.laws_[kind].level, 1e-3) if kind != self.kinds[0] else 1.0

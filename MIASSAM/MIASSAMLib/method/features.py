@@ -122,8 +122,9 @@ def contrast_maps(prepared: PreparedVolume, index: int, raster: FloatArray, conf
     if not isinstance(config, RefinedConfig):
         return {}
     maps = {"brightness": smoothed_brightness(raster, prepared.foreground_map(index), config)}
-    if prepared.is_bscans:
-        maps["fluid"] = native_to_map(pocket_map(prepared.pixels(index), config), prepared.frame)
+    if prepared.is_bscans and prepared.retinas:
+        pockets = pocket_map(prepared.pixels(index), config, prepared.retinas[index])
+        maps["fluid"] = native_to_map(pockets, prepared.frame)
     return maps
 
 

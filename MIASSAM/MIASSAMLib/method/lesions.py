@@ -17,8 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import MAP_PX
-from .calibration import Calibration
-from .own_volume import OwnVolume
+from .own_volume import Judge
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class SliceClusters:
         return float(-np.log10(max(self.tail, 1e-30)))
 
 
-def find_clusters(index: int, maps: FloatArray, depth: float, calibration: Calibration | OwnVolume) -> SliceClusters:
+def find_clusters(index: int, maps: FloatArray, depth: float, calibration: Judge) -> SliceClusters:
     """Label a slice's maps once: its rarest cluster scores the slice, those that are not common may be lesions.
 
     maps: (kinds, 256, 256).

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from ..arrays import AnyArray, BoolArray, FloatArray
-from ..config import RefinedConfig
+from ..config import DEFAULT, RefinedConfig
 from ..volume.retina import RetinaSlice, find_retina, not_scanned
 
 WORKING_ROWS = 248
@@ -32,9 +32,6 @@ _BRIGHT_PERCENTILE = 75
 _BAND_ROWS = (5, 15)
 _SHADE_COLUMNS, _SHADE_PERCENTILE = 51, 60
 _ROW_UM, _LOW_EDGE_ROWS = 8.0, 1.5
-
-
-DEFAULT = RefinedConfig("refined")
 
 
 def pocket_map(pixels: AnyArray, config: RefinedConfig = DEFAULT, retina: RetinaSlice | None = None) -> FloatArray:

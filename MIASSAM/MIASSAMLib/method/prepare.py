@@ -12,7 +12,10 @@ import numpy as np
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import DEFAULT, FRAME_PX, MAP_PX, Config
 from ..volume import IntensityWindow, SliceFrame, SlicePlane, Volume, foreground_mask, measure_window
+from ..volume.plane import check_axis
+from ..volume.retina import RetinaSlice, find_retinas
 from ..volume.slice_image import content_boxes, native_to_map, render_raster
+from ..volume.window import check_window
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,18 @@ class Preprocessing:
         axis: slice axis, one of `AXIS_NAMES`.
         window: name of a window rule, or {"rule": "fixed", "low": LO, "high": HI}.
         modality: "mri", "ct", "oct", or "" to take each volume's own.
+
+    Raises:
+        UsageError: the axis or window is unknown.
     """
 
     axis: str = "auto"
     window: str | Mapping[str, Any] = "auto"
     modality: str = ""
+
+    def __post_init__(self) -> None:
+        check_axis(self.axis)
+        check_window(self.window)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
@@ -66,8 +76,14 @@ class PreparedVolume:
     @cached_property
     def foreground_kji(self) -> BoolArray:
         """Voxels of the patient, and of the region where there is one, bool (K, J, I)."""
-        foreground, region = foreground_mask(self.volume, self.config), self.volume.region_kji
+        foreground = foreground_mask(self.volume, self.config, self.retinas)
+        region = self.volume.region_kji
         return foreground if region is None else foreground & region
+
+    @cached_property
+    def retinas(self) -> list[RetinaSlice] | None:
+        """The retina on each B-scan, None in other volumes than OCT."""
+        return find_retinas(self.volume) if self.volume.modality == "oct" else None
 
     @property
     def is_bounded(self) -> bool:

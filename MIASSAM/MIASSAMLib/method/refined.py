@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 from scipy import ndimage
@@ -20,7 +19,7 @@ from ..volume.slice_image import map_to_frame_xy
 from .calibration import OUTSIDE, Calibration
 from .lesions import Cluster, SliceClusters, find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
-from .own_volume import OwnVolume
+from .own_volume import Judge, OwnVolume
 from .prepare import PreparedVolume
 from .prompts import UserPrompts, cluster_box, cluster_point
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
@@ -28,7 +27,6 @@ from .results import Finding, SegmentedSlices, SliceResult
 
 MAP_UNIT = "standard deviations above normal"
 OWN_UNIT = "standard deviations above this volume's own tissue"
-Judge: TypeAlias = Calibration | OwnVolume
 
 
 def segment_refined(

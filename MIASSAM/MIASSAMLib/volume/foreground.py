@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray
 from ..config import DEFAULT, Config
-from .retina import retina_mask
+from .retina import RetinaSlice, find_retinas, retina_mask
 from .volume import Volume
 
 _HISTOGRAM_BINS = 512
 
 
-def foreground_mask(volume: Volume, config: Config = DEFAULT) -> BoolArray:
+def foreground_mask(
+    volume: Volume, config: Config = DEFAULT, retinas: Sequence[RetinaSlice] | None = None
+) -> BoolArray:
     """Return bool (K, J, I): voxels of the patient.
 
     CT: above air. Skull-stripped or padded data (a constant background): above the minimum. OCT: the retina
     (everything when there is none). Otherwise: above a share of Otsu's level, so that dark tissue stays and the noise
     of air goes; holes are filled.
+
+    retinas: those of an OCT volume, where they are known already.
     """
     voxels = volume.voxels_kji
     if volume.modality == "oct":
-        retina = retina_mask(volume)
+        retina = retina_mask(volume, find_retinas(volume) if retinas is None else retinas)
         return retina if retina.any() else np.ones(volume.shape_kji, bool)
     if volume.modality == "ct":
         return np.asarray(voxels > config.air_hu)

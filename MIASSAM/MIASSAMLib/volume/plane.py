@@ -27,6 +27,16 @@ _DISPLAY = {  # anatomical normal -> ((row axis, sign), (column axis, sign)) in 
 }
 
 
+def check_axis(axis: str) -> None:
+    """Refuse a slice axis that has no such name.
+
+    Raises:
+        UsageError: with the names there are.
+    """
+    if axis not in AXIS_NAMES:
+        raise UsageError(f"slice axis '{axis}' is unknown; choose one of {', '.join(AXIS_NAMES)}")
+
+
 @dataclass(frozen=True)
 class SlicePlane:
     """A cut through a volume's voxels.
@@ -61,8 +71,7 @@ class SlicePlane:
         Raises:
             UsageError: the axis has an unknown name.
         """
-        if axis not in AXIS_NAMES:
-            raise UsageError(f"slice axis '{axis}' is unknown; choose one of {', '.join(AXIS_NAMES)}")
+        check_axis(axis)
         anatomy, signs = _anatomical_axes(volume.ijk_to_ras)
         slice_axis = _slice_axis(volume, axis, anatomy)
         normal = anatomy[slice_axis]

@@ -8,6 +8,7 @@ the dark vitreous into tissue above it, which a thin detached membrane in the vi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +61,17 @@ class RetinaSlice:
         return np.asarray(self.outer - np.arange(len(self.mask))[:, None], np.float32)
 
 
-def retina_mask(volume: Volume) -> BoolArray:
-    """Return bool (K, J, I): the retina on every B-scan, cut along the volume's own slice axis."""
+def find_retinas(volume: Volume) -> list[RetinaSlice]:
+    """Find the retina on every B-scan, cut along the volume's own slice axis."""
     plane = SlicePlane.of(volume)
-    mask = np.zeros(volume.shape_kji, bool)
-    for index in range(plane.n_slices):
-        plane.put(mask, index, find_retina(plane.take(volume.voxels_kji, index)).mask)
+    return [find_retina(plane.take(volume.voxels_kji, index)) for index in range(plane.n_slices)]
+
+
+def retina_mask(volume: Volume, retinas: Sequence[RetinaSlice]) -> BoolArray:
+    """Return bool (K, J, I): what `find_retinas` found."""
+    plane, mask = SlicePlane.of(volume), np.zeros(volume.shape_kji, bool)
+    for index, retina in enumerate(retinas):
+        plane.put(mask, index, retina.mask)
     return mask
 
 

@@ -66,6 +66,17 @@ def window_rule(name: str, modality: str) -> str:
     return {"ct": "ct-abdomen", "oct": "as-is"}.get(modality, "foreground")
 
 
+def check_window(rule: Mapping[str, Any] | str) -> None:
+    """Refuse a window rule that cannot be measured on any volume.
+
+    Raises:
+        UsageError: the rule is unknown or its limits are in the wrong order.
+    """
+    data = {"rule": rule} if isinstance(rule, str) else rule
+    if window_rule(str(data.get("rule", "auto")), "") == "fixed":
+        _fixed(float(data["low"]), float(data["high"]))
+
+
 def measure_window(
     volume: Volume, rule: Mapping[str, Any] | str = "auto", config: Config = DEFAULT
 ) -> IntensityWindow:

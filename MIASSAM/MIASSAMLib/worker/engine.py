@@ -57,8 +57,7 @@ class Engine:
             volume = bounded(volume, call.load(arguments["region"]))
         self._volumes[key] = volume if volume.modality else replace(volume, modality=guess_modality(volume))
         axis = SlicePlane.of(volume, "auto").slice_axis
-        known = {"modality": self._volumes[key].modality, "slice_axis": axis, "region": bool(arguments.get("region"))}
-        return {"notes": list(notes), **known}
+        return {"notes": list(notes), "modality": self._volumes[key].modality, "slice_axis": axis}
 
     def close_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Forget a volume and its embeddings."""
@@ -68,7 +67,7 @@ class Engine:
 
     def segment(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Segment an open volume; heat map and labels come back as arrays, or all files go to "output"."""
-        segmenter, reading = self._reading(arguments, call)
+        segmenter, reading = self._reading({**arguments, "searched": True}, call)
         voxels = reading.prepared.volume.voxels_kji
         digest = hashlib.sha256(voxels.tobytes()).hexdigest() if segmenter.known else ""
         case = segmenter.segment(reading, _options(arguments), call.progress, digest)
@@ -125,7 +124,8 @@ class Engine:
         if key not in self._volumes:
             raise InputError(f"volume '{key}' is not open in the worker; send it again")
         identity, segmenter = self._segmenter(arguments, call)
-        name = (key, *identity)
+        is_searched = bool(segmenter.bank or arguments.get("searched"))
+        name = (key, *identity, "searched" if is_searched else "on demand")
         if name not in self._readings:
             reading = segmenter.open(self._volumes[key], self._embeddings)
             self._forget_readings(all_but=key)
