@@ -8,7 +8,7 @@ import torch
 from MIASSAMLib.api import open_segmenter
 from MIASSAMLib.config import PRESETS
 from MIASSAMLib.errors import UsageError
-from MIASSAMLib.method import Segmenter
+from MIASSAMLib.method import Segmenter, UserPrompts
 from MIASSAMLib.method.features import EncodedSlice
 from MIASSAMLib.method.lesions import find_clusters
 from MIASSAMLib.method.own_volume import OwnVolume
@@ -165,3 +165,17 @@ def test_the_runs_own_point_gives_the_runs_own_mask(embedded_model):
     one = next(one for one in result.slices if one.findings)
     again = segmenter.correct(reading, one.index, UserPrompts.inside_at(np.array(one.findings[0].cog_xy)))
     np.testing.assert_array_equal(again.mask, one.findings[0].mask)
+
+
+def test_a_result_without_a_bank_is_corrected_on_its_own_map(embedded_model, tmp_path):
+    """In a new process nothing is left of the run's map: it is measured again, and gives the run's own mask."""
+    case = make_phantom("brain", 21, 2).volume
+    segmenter = open_segmenter(None, embedded_model)
+    result = segmenter.segment(case)
+    index, own = next((item.index, item.findings[0]) for item in result.slices if item.findings)
+    again = segmenter.open(case)
+    segmenter.compare_with_itself(again)
+    point = UserPrompts.inside_at(own.cog_xy)
+    np.testing.assert_array_equal(segmenter.correct(again, index, point).mask, own.mask)
+    alone = segmenter.correct(segmenter.open(case), index, point)
+    assert alone.agreement is None and own.agreement is not None, "nothing was compared where nothing was searched"

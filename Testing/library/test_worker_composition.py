@@ -117,7 +117,7 @@ def test_a_closed_volume_is_forgotten(call, brain_bank_path):
 
 
 def test_a_drag_encodes_no_window_twice_and_gives_the_mask_of_a_model_that_forgets(embedded_model):
-    from MIASSAMLib.worker.recent import RecentModel
+    from MIASSAMLib.method.embeddings import EncodeOnceModel, RecentEmbeddings
 
     class Counting:
         name, digest, device, input_px = "m", "d", "cpu", embedded_model.input_px
@@ -129,7 +129,7 @@ def test_a_drag_encodes_no_window_twice_and_gives_the_mask_of_a_model_that_forge
 
     side, counting = embedded_model.input_px, Counting()
     rasters = np.random.default_rng(1).random((3, side, side)).astype(np.float32)
-    recent = RecentModel(counting)
+    recent = EncodeOnceModel(counting, RecentEmbeddings())
     first, again = recent.encode(rasters[:2]), recent.encode(rasters[[1, 2, 1]])
     assert counting.n_encoded == 3
     assert (again[0] == first[1]).all() and (again[2] == first[1]).all()

@@ -84,6 +84,11 @@ class EmbeddingCache:
             mapped = np.memmap(place, np.float16, "r", slot * self._slot_bytes, self._shape)
             return torch.from_numpy(np.array(mapped))
 
+    @staticmethod
+    def rounded(embedding: torch.Tensor) -> torch.Tensor:
+        """Return what would be kept of an embedding."""
+        return embedding.half()
+
     def drop(self, key: str) -> None:
         """Forget every slice of a volume."""
         with self._lock:
@@ -131,16 +136,49 @@ class EmbeddingCache:
             data = data[written:]
 
 
-class EncodeOnceModel:
-    """A model that encodes each raster once, whoever asks; embeddings are rounded to half precision, new ones, too.
+class RecentEmbeddings:
+    """Keeps the embeddings used last, in memory and as they are, so that masks are those of a model that forgets."""
 
-    When the cache is full the first stay: an evaluation asks in rounds.
+    is_full = False
+
+    def __init__(self, most: int = 32) -> None:
+        self._most = most
+        self._kept: OrderedDict[_Place, torch.Tensor] = OrderedDict()
+
+    def put(self, key: str, index: int, embedding: torch.Tensor) -> None:
+        """Keep an embedding, 4 MiB, in the place of the one unused for longest if need be."""
+        self._kept[key, index] = embedding
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def get(self, key: str, index: int) -> torch.Tensor | None:
+        """Return an embedding, or None when it is not kept."""
+        if (key, index) not in self._kept:
+            return None
+        self._kept.move_to_end((key, index))
+        return self._kept[key, index]
+
+    @staticmethod
+    def rounded(embedding: torch.Tensor) -> torch.Tensor:
+        """Return what would be kept of an embedding."""
+        return embedding
+
+
+class EncodeOnceModel:
+    """A model that encodes each raster once, whoever asks; new embeddings are rounded as the cache's are.
+
+    When a cache of half precision is full the first stay: an evaluation asks in rounds.
     """
 
-    def __init__(self, model: SamModel, cache: EmbeddingCache) -> None:
-        self.name, self.digest, self.device, self.input_px = model.name, model.digest, model.device, model.input_px
+    def __init__(self, model: SamModel, cache: EmbeddingCache | RecentEmbeddings) -> None:
+        self.name, self.digest, self.input_px = model.name, model.digest, model.input_px
         self.n_encoded = 0
         self._model, self._cache = model, cache
+
+    @property
+    def device(self) -> str:
+        """The device really used."""
+        return self._model.device
 
     def encode(self, rasters: FloatArray, content_boxes: AnyArray | None = None) -> torch.Tensor:
         """Return image embeddings (B, 256, 64, 64), kept or new."""
@@ -151,7 +189,7 @@ class EncodeOnceModel:
             fresh = self._model.encode(rasters[missing], None if content_boxes is None else content_boxes[missing])
             self.n_encoded += len(missing)
             for row, embedding in zip(missing, fresh, strict=True):
-                found[row] = embedding.half()
+                found[row] = self._cache.rounded(embedding)
                 if not self._cache.is_full:
                     self._cache.put(keys[row], 0, embedding)
         return torch.stack([half.to(self.device).float() for half in found if half is not None])

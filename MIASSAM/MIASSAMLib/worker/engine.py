@@ -15,12 +15,11 @@ from ..api import bounded, open_model, open_segmenter, teach_normal
 from ..bank import MemoryBank, taught_digest, unteach
 from ..errors import InputError, UsageError
 from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
-from ..method.embeddings import EmbeddingCache
+from ..method.embeddings import EmbeddingCache, EncodeOnceModel, RecentEmbeddings
 from ..protocols import SamModel
 from ..volume import SlicePlane, Volume
 from ..volume_io import guess_modality
 from . import answers, banks
-from .recent import RecentModel
 from .server import Call
 
 Arguments = Mapping[str, Any]
@@ -163,7 +162,7 @@ class Engine:
             self._models.clear()
             checkpoint = Path(str(wanted["checkpoint"])) if wanted.get("checkpoint") else None
             name, device = str(wanted.get("name") or "embedded"), str(wanted.get("device") or "auto")
-            self._models[identity] = RecentModel(open_model(name, checkpoint, device))
+            self._models[identity] = EncodeOnceModel(open_model(name, checkpoint, device), RecentEmbeddings())
             call.progress("loading the model", 1, 1)
         return self._models[identity]
 
