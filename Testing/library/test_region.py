@@ -45,17 +45,19 @@ def house(tmp_path_factory, embedded_model):
     """A bank of left halves, and a case with a lesion on either side, as files."""
     folder = tmp_path_factory.mktemp("region")
     normals = [make_phantom("brain", seed, 0, GRID).volume for seed in range(3)]
-    build_bank(folder / "left.bank", normals, model=embedded_model, regions=[left_half(each) for each in normals])
+    halves = [left_half(each) for each in normals]
+    build_bank(folder / "left.bank", normals, model=embedded_model, regions=halves)
+    build_bank(folder / "left_paper.bank", normals, model=embedded_model, preset="paper", regions=halves)
     case = with_two_lesions()
     write_volume(folder / "ill.nii.gz", case)
     write_volume(folder / "ill_left.nii.gz", replace(case, voxels_kji=left_half(case).astype(np.float32)))
     return folder, case
 
 
-@pytest.mark.parametrize("preset", ["refined", "paper"])
-def test_only_the_region_is_marked_and_the_map_ends_there(house, embedded_model, preset):
+@pytest.mark.parametrize(("preset", "bank"), [("refined", "left.bank"), ("paper", "left_paper.bank")])
+def test_only_the_region_is_marked_and_the_map_ends_there(house, embedded_model, preset, bank):
     folder, case = house
-    segmenter = open_segmenter(folder / "left.bank", embedded_model, preset)
+    segmenter = open_segmenter(folder / bank, embedded_model, preset)
     inside = left_half(case)
     everywhere = segmenter.segment(case)
     result = segmenter.segment(bounded(case, inside))
