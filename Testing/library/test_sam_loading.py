@@ -17,7 +17,7 @@ from MIASSAMLib.sam.device import RunOptions
 from MIASSAMLib.sam.state_dict import deduce_architecture, read_state_dict
 
 POINT = Prompts(np.array([[[500.0, 480.0]]], np.float32), np.array([[1]]))
-FAST = RunOptions(precision="bfloat16")
+FAST = RunOptions(precision="float32")  # bfloat16 without units for it takes minutes
 
 
 @pytest.fixture(scope="module")
