@@ -117,8 +117,18 @@ def test_of_two_unlike_halves_the_rarer_one_is_marked():
 
 @pytest.mark.parametrize(
     "name, value",
-    [("own_smooth_cells", 3.0), ("own_rare_share", 0.5), ("own_common_share", 0.99), ("seed", 7)],
-)
+    [
+        ("own_smooth_cells", 3.0),
+        ("own_rare_share", 0.5),
+        ("own_common_share", 0.99),
+        ("seed", 7),
+        ("own_apart_mm", 12.0),
+        ("own_near", (6.0, 1.0)),
+        ("own_near", (0.0, 3.0)),
+        ("own_sample", 100),
+        ("own_first_cells", 9.0),
+    ],
+)  # fmt: skip
 def test_every_field_of_the_map_counts(name, value):
     other = _maps(_head(), replace(CONFIG, **{name: value}))[2]
     assert np.abs(other - _maps(_head())[2]).max() > 0.01
