@@ -97,7 +97,7 @@ def read_config(data: Mapping[str, Any]) -> Config:
     """Read a config written by `to_dict`.
 
     Raises:
-        UsageError: its preset is unknown, or it has other fields than this version's.
+        UsageError: its preset is unknown, or it has other fields, or fields of another kind, than this version's.
     """
     base = PRESETS.get(str(data.get("preset", "")).partition(":")[0])
     if base is None:
@@ -107,8 +107,24 @@ def read_config(data: Mapping[str, Any]) -> Config:
             f"the config of preset {base.preset} differs from this version's in {', '.join(unlike)}: it was made "
             "by another version; build the bank again"
         )
+    if odd := sorted(key for key, value in data.items() if not _is_like(getattr(base, key), value, key)):
+        raise UsageError(
+            f"the config of preset {base.preset} cannot be in {', '.join(odd)}: {odd[0]} is like "
+            f"{getattr(base, odd[0])!r}; build the bank again"
+        )
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     return type(base)(**values)
+
+
+def _is_like(usual: Any, value: Any, key: str) -> bool:
+    """Tell whether a value is of the kind of the usual one, finite, and one of the choices where there are few."""
+    if isinstance(usual, tuple):
+        is_list = isinstance(value, (list, tuple))
+        return is_list and all(_is_like(usual[0] if usual else 0.0, one, "") for one in value)
+    if isinstance(usual, (bool, str)):
+        return isinstance(value, type(usual)) and value in CHOICES.get(key, (value,))
+    is_number = isinstance(value, (int, float) if isinstance(usual, float) else int) and not isinstance(value, bool)
+    return is_number and abs(value) < 1e12
 
 
 def preset(name: str) -> Config:
