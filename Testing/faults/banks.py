@@ -172,6 +172,11 @@ def added(bank: Path, random: Random) -> None:
     path.write_bytes(path.read_bytes() + random.bytes(int(random.integers(1, 100))))
 
 
+def stranger(bank: Path, random: Random) -> None:
+    """Put a file of somebody else beside the bank's: harmless."""
+    (bank / "notes.txt").write_bytes(random.bytes(9))
+
+
 def text(bank: Path, random: Random) -> None:
     """Put another text in place of the manifest."""
     deep = "[" * 100000 + "]" * 100000
