@@ -247,6 +247,7 @@ MUTATIONS: list[Callable[[Path, Random], None]] = [
     no_file,
     swapped,
     added,
+    stranger,
     text,
     field,
     field,
