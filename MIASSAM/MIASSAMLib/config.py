@@ -97,6 +97,8 @@ class RefinedConfig(Config):
         depth_sigma, depth_least_weight: a cluster is compared with slices of its own depth (share of the patient's
             extent) with Gaussian weights, others count this much.
         level_quantile: the cluster-forming level exceeds this share of normal tissue.
+        contrast_weight: weight of each further contrast's map beside the first's (docs/adr/0007).
+        contrast_correlation: of the maps of two contrasts in normal tissue.
         axis_sigma_mm: Gaussian smoothing of maps along the slice axis; 0 = none.
 
     Without a bank, a volume beside itself (own_volume.py):
@@ -153,6 +155,8 @@ class RefinedConfig(Config):
     depth_sigma: float = 0.2
     depth_least_weight: float = 0.02
     level_quantile: float = 0.975
+    contrast_weight: float = 0.33
+    contrast_correlation: float = 0.5
     axis_sigma_mm: float = 0.0
     own_level: float = 1.6
     own_smooth_cells: float = 1.0
@@ -210,6 +214,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """What a field with few values may be."""
 
 
+_LATER = ("contrast_weight", "contrast_correlation")
+"""Fields that older banks and results lack, and that changed nothing in them."""
+
+
 def read_config(data: Mapping[str, Any]) -> Config:
     """Read a config written by `to_dict`.
 
@@ -219,6 +227,7 @@ def read_config(data: Mapping[str, Any]) -> Config:
     base = PRESETS.get(str(data.get("preset", "")).partition(":")[0])
     if base is None:
         raise UsageError(f"there is no preset '{data.get('preset')}'; this version has {', '.join(PRESETS)}")
+    data = {**{name: getattr(base, name) for name in _LATER if hasattr(base, name)}, **data}
     if unlike := sorted(set(data) ^ {field.name for field in dataclasses.fields(base)}):
         raise UsageError(
             f"the config of preset {base.preset} differs from this version's in {', '.join(unlike)}: it was made "

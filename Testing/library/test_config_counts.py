@@ -48,6 +48,7 @@ ELSEWHERE = {
     "per_position_volumes": "test_normal_scale.py",
     "independent_bscan_mm": "test_oct.py",
     "native_windows": "test_oct.py",
+    **dict.fromkeys(("contrast_weight", "contrast_correlation"), "test_contrasts.py"),
     **dict.fromkeys((name for name in dir(PRESETS["refined"]) if name.startswith("own_")), "test_own_volume.py"),
 }
 

@@ -1,5 +1,6 @@
 """Volumes in and results out: the only room that knows file formats and that flips LPS to RAS."""
 
+from .contrasts import on_voxels_of
 from .dicom_seg import check_dicom_seg, write_dicom_seg
 from .formats import case_name, case_names
 from .labels import read_label
@@ -16,6 +17,7 @@ __all__ = [
     "case_names",
     "find_inputs",
     "guess_modality",
+    "on_voxels_of",
     "read_label",
     "read_markups",
     "read_volume",
