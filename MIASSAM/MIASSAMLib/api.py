@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .arrays import AnyArray
-from .bank import Lesson, MemoryBank, taught_digest, teach
+from .bank import Lesson, MemoryBank, teach
 from .config import Config, changed, read_config
 from .config import preset as preset_of
 from .errors import BankMismatchError, CheckpointError, InputError, UsageError
@@ -25,7 +25,7 @@ from .method import build_bank as build_from_sources
 from .protocols import SamModel
 from .sam import load_model as open_model
 from .volume import Volume
-from .volume_io import case_names, read_label, read_volume, source_digest
+from .volume_io import case_names, on_voxels_of, read_label, read_volume, source_digest
 
 AnyBank: TypeAlias = Path | str | MemoryBank | None
 AnyModel: TypeAlias = SamModel | str | None
@@ -40,12 +40,18 @@ __all__ = [
     "open_segmenter",
     "reopen_segmenter",
     "teach_normal",
+    "with_contrasts",
 ]
 
 
 def open_segmenter(
-    bank: AnyBank = None, model: AnyModel = None, preset: str | None = None, device: str = "auto", modality: str = ""
-) -> Segmenter:
+    bank: AnyBank = None,
+    model: AnyModel = None,
+    preset: str | None = None,
+    device: str = "auto",
+    modality: str = "",
+    with_banks: Sequence[AnyBank] = (),
+) -> Segmenter:  # six: the public face names what a user chooses
     """Open a bank and its model, ready to segment volumes.
 
     Args:
@@ -55,6 +61,7 @@ def open_segmenter(
             bank's own; None = the bank's own, `refined` without a bank.
         device: "auto", "cpu", "cuda" or "mps", for model and bank.
         modality: "mri", "ct" or "oct" where the volumes do not tell it rightly; "" = as they tell.
+        with_banks: a bank for each further contrast of the volumes (`with_contrasts`), in order, with its own preset.
 
     Raises:
         UsageError: the preset does not exist, a change does not fit, or it needs a calibration the bank has not.
@@ -70,6 +77,8 @@ def open_segmenter(
     if modality:
         preprocessing = dataclasses.replace(preprocessing, modality=modality)
     if opened is None:
+        if with_banks:
+            raise UsageError("banks came for further contrasts and none for the volume itself; give all or none")
         return Segmenter(model, None, config, preprocessing)
     opened.check_fits(config.to_dict(), model.name, model.digest)
     if config.is_calibrated and not opened.calibration:
@@ -78,10 +87,13 @@ def open_segmenter(
             f"--preset {config.preset}, or segment with --preset {opened.manifest.draft.preset}"
         )
     known = {source.digest: source.name for source in opened.manifest.sources if source.digest}
-    return Segmenter(model, opened, config, preprocessing, _bank_words(opened), known)
+    beside = [open_segmenter(other, model, None, device, modality) for other in with_banks]
+    return Segmenter(model, opened, config, preprocessing, opened.words, known, beside)
 
 
-def reopen_segmenter(record: Mapping[str, Any], bank: Path | str | None, model: SamModel) -> Segmenter:
+def reopen_segmenter(
+    record: Mapping[str, Any], bank: Path | str | None, model: SamModel, with_banks: Sequence[Path] = ()
+) -> Segmenter:
     """Open what a record (`X.json`) was made with, to go on with its case.
 
     Raises:
@@ -93,16 +105,17 @@ def reopen_segmenter(record: Mapping[str, Any], bank: Path | str | None, model: 
             f"the record was made with {record['model']['name']} ({record['model']['sha256'][:6]}) and the model is "
             f"{model.name} ({model.digest[:6]}); give the same one"
         )
-    opened = open_segmenter(bank, model, device=model.device)
+    opened = open_segmenter(bank, model, device=model.device, with_banks=with_banks)
+    was = [record["bank"], *record.get("banks_beside", ())]
     made_by, came = (
-        [words.get(key, "") for key in ("manifest_sha256", "taught_sha256")]
-        for words in (record["bank"], opened.bank_words)
+        [[words.get(key, "") for key in ("manifest_sha256", "taught_sha256")] for words in banks]
+        for banks in (was, [opened.bank_words, *(one.bank_words for one in opened.beside)])
     )
     if made_by != came:
         raise BankMismatchError(f"{bank} is not the bank of this record, or was changed since; give the same one")
     preprocessing = Preprocessing.from_dict(record["preprocessing"])
     config = read_config(record["config"])
-    return Segmenter(model, opened.bank, config, preprocessing, opened.bank_words, opened.known)
+    return Segmenter(model, opened.bank, config, preprocessing, opened.bank_words, opened.known, opened.beside)
 
 
 def _config(preset: str | None, own: Any) -> Config:
@@ -110,24 +123,6 @@ def _config(preset: str | None, own: Any) -> Config:
     if name or own is None:
         return preset_of(preset or "refined")
     return changed(read_config(own), changes)
-
-
-def _bank_words(bank: MemoryBank) -> dict[str, Any]:
-    """Return what a record says about its bank."""
-    manifest, folder = bank.manifest, bank.folder.resolve() if bank.folder else None
-    said = (folder / "manifest.json").read_text("utf-8") if folder else manifest.render()
-    taught = taught_digest(folder) if folder else ""
-    return {
-        **({"taught_sha256": taught} if taught else {}),
-        "name": folder.name if folder else "in memory",
-        "path": str(folder or ""),
-        "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
-        "modality": manifest.draft.modality,
-        "anatomy": manifest.draft.anatomy,
-        "slice_axis": manifest.draft.slice_axis,
-        "n_slices": manifest.n_slices,
-        "n_volumes": len(manifest.sources),
-    }
 
 
 def build_bank(
@@ -208,6 +203,19 @@ def bounded(volume: Volume, region: AnyMask) -> Volume:
     return dataclasses.replace(volume, region_kji=np.asarray(inside) != 0)
 
 
+def with_contrasts(volume: Volume, contrasts: Sequence[AnyVolume]) -> Volume:
+    """Return a volume together with further contrasts of the same patient, such as T1c beside FLAIR.
+
+    contrasts: files, DICOM folders or volumes; what lies on another grid is interpolated linearly onto the volume's,
+    which its notes say.
+
+    Raises:
+        InputError: a contrast cannot be read, lies in another frame of reference, does not overlap the volume, or
+            does not say where it lies.
+    """
+    return dataclasses.replace(volume, contrasts=tuple(on_voxels_of(_read(one), volume) for one in contrasts))
+
+
 def teach_normal(
     bank: Path | str, volume: AnyVolume | Reading, region: AnyMask, words: str = "", by: str = "", device: str = "auto"
 ) -> Lesson:  # six: the public face names what a user chooses
@@ -279,5 +287,5 @@ def _mask_digest(mask: AnyMask) -> str:
 
 def _digest(volume: AnyVolume) -> str:
     if isinstance(volume, Volume):
-        return hashlib.sha256(np.ascontiguousarray(volume.voxels_kji).data).hexdigest()
+        return volume.voxels_sha256
     return source_digest(Path(volume))

@@ -93,6 +93,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
 """What a field with few values may be."""
 
 
+_LATER = ("contrast_weight", "contrast_correlation")
+"""Fields that older banks and results lack, and that changed nothing in them."""
+
+
 def read_config(data: Mapping[str, Any]) -> Config:
     """Read a config written by `to_dict`.
 
@@ -102,6 +106,7 @@ def read_config(data: Mapping[str, Any]) -> Config:
     base = PRESETS.get(str(data.get("preset", "")).partition(":")[0])
     if base is None:
         raise UsageError(f"there is no preset '{data.get('preset')}'; this version has {', '.join(PRESETS)}")
+    data = {**{name: getattr(base, name) for name in _LATER if hasattr(base, name)}, **data}
     if unlike := sorted(set(data) ^ {field.name for field in dataclasses.fields(base)}):
         raise UsageError(
             f"the config of preset {base.preset} differs from this version's in {', '.join(unlike)}: it was made "

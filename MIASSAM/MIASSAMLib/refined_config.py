@@ -40,6 +40,8 @@ class RefinedConfig(Config):
         depth_sigma, depth_least_weight: a cluster is compared with slices of its own depth (share of the patient's
             extent) with Gaussian weights, others count this much.
         level_quantile: the cluster-forming level exceeds this share of normal tissue.
+        contrast_weight: weight of each further contrast's map beside the first's (docs/adr/0007).
+        contrast_correlation: of the maps of two contrasts in normal tissue.
         axis_sigma_mm: Gaussian smoothing of maps along the slice axis; 0 = none.
 
     Without a bank, a volume beside itself (own_volume.py):
@@ -105,6 +107,8 @@ class RefinedConfig(Config):
     depth_sigma: float = 0.2
     depth_least_weight: float = 0.02
     level_quantile: float = 0.975
+    contrast_weight: float = 0.33
+    contrast_correlation: float = 0.5
     axis_sigma_mm: float = 0.0
     own_level: float = 1.6
     own_smooth_cells: float = 1.0

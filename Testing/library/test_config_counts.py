@@ -58,6 +58,7 @@ ELSEWHERE = {
         for name in dir(PRESETS["refined"])
         if name.startswith(start)
     },
+    **dict.fromkeys(("contrast_weight", "contrast_correlation"), "test_contrasts.py"),
 }
 
 

@@ -270,3 +270,41 @@ def test_no_preset_measures_brightness_alone(tmp_path, fake):
     assert {row["method"].split(" ")[0] for row in rows} == {"brightness", "smoothed"}
     assert not any(row["mask"] for row in rows)
     assert _find(rows, method="brightness z > 2")["dice_slice"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_no_bank_and_all_contrasts_are_rows_of_their_own(tmp_path, monkeypatch):
+    import nibabel
+    from MIASSAMLib import api
+
+    monkeypatch.setattr(api, "open_model", lambda *_: FakeModel())
+    cases = write_cases(tmp_path)
+    for number in range(3):
+        image = nibabel.load(tmp_path / f"image{number}.nii.gz")
+        nibabel.save(
+            nibabel.Nifti1Image(image.get_fdata()[::-1] + 5, image.affine), tmp_path / f"other{number}.nii.gz"
+        )
+    other = tmp_path / "other.csv"
+    other.write_text(cases.read_text().replace(",image", ",other"))
+    words = ["evaluate", "--cases", str(cases), "--leave-one-group-out", "--preset", "refined", "--prompt", "cog"]
+    words += ["--mask", "auto", "--no-bank", "--with", str(other), "--output", str(tmp_path / "out")]
+    assert main(words) == 0
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["rows"]
+    found = {row["preset"]: row["p_ap"] for row in rows if row["method"] == "MIAS-SAM"}
+    assert set(found) == {"refined", "no bank", "refined, all contrasts", "no bank, all contrasts"}
+    assert len(set(found.values())) == 4
+
+
+def test_no_bank_needs_no_normal_case_and_contrasts_list_the_same_cases(tmp_path, monkeypatch, capsys):
+    from MIASSAMLib import api
+
+    monkeypatch.setattr(api, "open_model", lambda *_: FakeModel())
+    cases = write_cases(tmp_path, n_groups=1)
+    words = ["evaluate", "--cases", str(cases), "--prompt", "cog", "--mask", "auto", "--output", str(tmp_path / "out")]
+    assert main([*words, "--preset", "refined"]) == 2
+    assert main([*words, "--preset", "none", "--no-bank"]) == 0
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["rows"]
+    assert _find(rows, method="MIAS-SAM")["preset"] == "no bank"
+    other = tmp_path / "other.csv"
+    other.write_text(cases.read_text().replace("case0", "case7"))
+    assert main([*words, "--preset", "none", "--no-bank", "--with", str(other)]) == 2
+    assert "case0, case7 differ" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,8 @@ def test_the_command_line_bounds_images(tmp_path, more, capsys):
     words = ["segment", str(image(tmp_path / "a.nii.gz")), "--output", str(tmp_path / "out"), "--max-voxels", "100"]
     assert main([*words, *more]) == 1
     assert "expected 1 to 100 in all" in capsys.readouterr().out
+
+
+def test_every_field_of_a_volume_comes_through():
+    arrays_and_what_is_added_later = {"voxels_kji", "ijk_to_ras", "region_kji", "contrasts"}
+    assert {field.name for field in fields(Volume)} == {*apart._KEPT, *arrays_and_what_is_added_later}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from MIASSAMLib.errors import BankError, InputError
+from MIASSAMLib.errors import BankError, InputError, UsageError
 from MIASSAMLib.phantoms import default_grid, make_phantom
 from MIASSAMLib.worker import engine as engine_module
 from MIASSAMLib.worker.engine import Engine
@@ -67,7 +67,7 @@ def test_bug_the_worker_recorded_no_bank(call, brain_bank_path):
 def test_bug_the_device_never_reached_the_bank(call, brain_bank_path, monkeypatch):
     seen = []
 
-    def open_segmenter(bank, model, preset, device, modality):
+    def open_segmenter(bank, model, preset, device, modality, with_banks):
         seen.append(device)
         raise BankError("stop here")
 
@@ -135,3 +135,27 @@ def test_a_drag_encodes_no_window_twice_and_gives_the_mask_of_a_model_that_forge
     assert (again[0] == first[1]).all() and (again[2] == first[1]).all()
     assert (first == embedded_model.encode(rasters[:2])).all()
     assert not (again[1] == first[1]).all()
+
+
+def test_further_contrasts_come_with_their_volume_and_each_needs_its_bank(call, brain_bank_path):
+    engine, place = opened(call, some_brain()), default_grid("brain").ijk_to_ras
+    call.arrays["other"] = some_brain()[:, ::2, ::2]
+    other = {
+        "array": "other",
+        "ijk_to_ras": (place @ np.diag([2.0, 2, 1, 1])).tolist(),
+        "name": "t1c",
+        "modality": "mri",
+    }
+    volume = {"key": "v", "array": "voxels", "ijk_to_ras": place.tolist(), "name": "flair", "contrasts": [other]}
+    assert "t1c was interpolated linearly onto the voxels of flair" in engine.open_volume(volume, call)["notes"]
+    with pytest.raises(UsageError, match="1 further contrasts came with 0 banks"):
+        engine.segment(asked(brain_bank_path), call)
+    answer = engine.segment(asked(brain_bank_path, with_banks=[str(brain_bank_path)]), call)
+    assert "compared in flair and t1c, outlined in flair" in answer["notes"]
+    assert [bank["name"] for bank in answer["run"]["banks_beside"]] == [brain_bank_path.name]
+    far = {
+        **other,
+        "ijk_to_ras": (np.array([[1, 0, 0, 9e3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) @ place).tolist(),
+    }
+    with pytest.raises(InputError, match="do not overlap"):
+        engine.open_volume({**volume, "contrasts": [far]}, call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from .exact import flat_searcher_of
 from .manifest import KindRecord, Manifest, ManifestDraft, find_damage, read_manifest
 from .rows import READ_ERRORS, checked_rows
 from .storage import RowSearcher, open_storage
-from .taught import damaged_lessons, open_taught, read_taught
+from .taught import damaged_lessons, open_taught, read_taught, taught_digest
 
 
 class MemoryBank:
@@ -145,6 +146,24 @@ class MemoryBank:
             numbers = np.where(near < distances, searcher.n_rows + which, numbers)
             distances = np.minimum(distances, near)
         return distances, numbers
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What a record says about its bank."""
+        draft, folder = self.manifest.draft, self.folder.resolve() if self.folder else None
+        said = (folder / "manifest.json").read_text("utf-8") if folder else self.manifest.render()
+        taught = taught_digest(folder) if folder else ""
+        return {
+            **({"taught_sha256": taught} if taught else {}),
+            "name": folder.name if folder else "in memory",
+            "path": str(folder or ""),
+            "manifest_sha256": hashlib.sha256(said.encode()).hexdigest(),
+            "modality": draft.modality,
+            "anatomy": draft.anatomy,
+            "slice_axis": draft.slice_axis,
+            "n_slices": self.manifest.n_slices,
+            "n_volumes": len(self.manifest.sources),
+        }
 
     def check_fits(self, config: Mapping[str, object], model_name: str, model_digest: str) -> None:
         """Refuse an encoder or config the bank was not built with; see `Manifest.check_fits`."""

@@ -1,4 +1,4 @@
-"""Files that belong to an input: the labels of what is not normal in it, and the region that is compared."""
+"""Files that belong to an input: labels of what is not normal in it, the region that is compared, other contrasts."""
 
 from __future__ import annotations
 
@@ -65,6 +65,33 @@ def add_region_arguments(parser: argparse.ArgumentParser) -> None:
     words = "only this is compared, calibrated and marked: a mask of the organ, one per input"
     add("--region", nargs="+", type=Path, metavar="MASK", help=words)
     add("--regions-suffix", metavar="SUFFIX", help="regions lie beside the inputs: NAME + SUFFIX, such as _brain")
+
+
+def add_contrast_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --with and --with-bank."""
+    add = parser.add_argument
+    words = "further contrasts of the same patient, such as T1C beside FLAIR; for several inputs one of each, in order"
+    add("--with", nargs="+", type=Path, default=[], dest="contrasts", metavar="FILE", help=words)
+    words = "with --bank: the bank of each further contrast, in order"
+    add("--with-bank", nargs="+", type=Path, default=[], dest="contrast_banks", metavar="NAME.bank", help=words)
+
+
+def contrasts_beside(arguments: argparse.Namespace, inputs: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """Return the further contrasts of each input; the files of one contrast follow each other.
+
+    Raises:
+        UsageError: there are not as many of each contrast as inputs, or not one bank for each contrast.
+    """
+    from ..volume_io import find_inputs
+
+    found, banks = find_inputs(arguments.contrasts), len(arguments.contrast_banks)
+    count, rest = divmod(len(found), len(inputs))
+    if rest:
+        raise UsageError(f"--with names {len(found)} files for {len(inputs)} volumes; give one of a contrast for each")
+    if banks != (count if arguments.bank else 0):
+        wanted = f"{count} after --with-bank, in order" if arguments.bank else "--bank for the volume itself, too"
+        raise UsageError(f"{count} further contrasts came with {banks} banks of their own; give {wanted}")
+    return [tuple(found[n :: len(inputs)]) for n in range(len(inputs))]
 
 
 def organ_regions(arguments: argparse.Namespace) -> Companions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--input", type=Path, metavar="FILE", help="the volume, where it is no longer where the record says")
     add("--bank", type=Path, metavar="NAME.bank", help="the bank, where it is no longer where the record says")
     add("--region", type=Path, metavar="MASK", help="the region that the result was bounded to, if it was")
+    words = "the further contrasts, or their banks, where they are no longer where the record says"
+    add("--with", nargs="+", type=Path, default=[], dest="contrasts", metavar="FILE", help=words)
+    add("--with-bank", nargs="+", type=Path, default=[], dest="contrast_banks", metavar="NAME.bank", help=words)
     add_model_arguments(parser, default=None)
     add("--json", action="store_true", help="print the case's row as JSON")
 
@@ -54,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     record = read_record(base)
     segmenter = _open(arguments, record)
     options = options_of(record)
-    reading = segmenter.open(_bounded(_read_input(arguments.input, base, record), arguments.region, record))
+    volume = _bounded(_read_input(arguments.input, base, record), arguments.region, record)
+    reading = segmenter.open(_with_contrasts(volume, arguments.contrasts, record))
     if record["heat_map_unit"]:
         segmenter.compare_with_itself(reading)
     case = reopen_case(base, record, reading.prepared)
@@ -91,7 +95,8 @@ def _open(arguments: argparse.Namespace, record: Mapping[str, Any]) -> Segmenter
     if bank is None and said:
         raise UsageError(f"the record does not say where the bank {said['name']} lies; give it with --bank")
     name = arguments.model or record["model"]["name"]
-    return reopen_segmenter(record, bank, open_model(name, arguments.checkpoint, arguments.device))
+    banks = arguments.contrast_banks or [Path(one["path"]) for one in record.get("banks_beside", ())]
+    return reopen_segmenter(record, bank, open_model(name, arguments.checkpoint, arguments.device), banks)
 
 
 def _read_input(given: Path | None, base: Path, record: Mapping[str, Any]) -> Volume:
@@ -112,6 +117,20 @@ def _read_input(given: Path | None, base: Path, record: Mapping[str, Any]) -> Vo
     volume, said = replace(read_volume(path), name=record["case"]), record["volume"]["spacing_mm"]
     was_given = said is not None and not np.allclose(said, volume.spacing_mm, rtol=1e-4)  # the run's --spacing
     return volume.respaced(said[::-1]) if was_given else volume
+
+
+def _with_contrasts(volume: Volume, given: Sequence[Path], record: Mapping[str, Any]) -> Volume:
+    """Return a volume with the further contrasts of the record."""
+    from ..api import with_contrasts
+
+    said = record["volume"].get("contrasts", ())
+    paths = given or [Path(one["source"]) for one in said]
+    if lost := [str(path) for path in paths if not path.exists()]:
+        raise InputError(f"the contrast {lost[0]} is not there any more; say with --with where it lies")
+    volume = with_contrasts(volume, paths)
+    if [one.voxels_sha256 for one in volume.contrasts] != [one["sha256"] for one in said]:
+        raise InputError("the further contrasts are not those of this record; give those with --with, in order")
+    return volume
 
 
 def _bounded(volume: Volume, region: Path | None, record: Mapping[str, Any]) -> Volume:

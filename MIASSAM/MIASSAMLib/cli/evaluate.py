@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--leave-one-group-out", action="store_true", help=words)
     words = f"rows: {', '.join(PRESETS)}, or one with changes as refined:zoom=off,mask=3; none = brightness alone"
     add("--preset", nargs="+", type=_row_name, default=list(PRESETS), metavar="NAME", help=words)
+    add("--no-bank", action="store_true", help="rows of each case compared with itself: its other side and tissue")
+    words = "the same cases in further contrasts, such as T1c beside FLAIR: rows that join them"
+    add("--with", nargs="+", type=Path, default=[], dest="contrasts", metavar="CSV", help=words)
     for name, choices in (("prompt", _PROMPTS), ("mask", _MASKS)):
         add(f"--{name}", nargs="+", choices=choices, default=choices, help="rows; default all")
     add_model_arguments(parser)
@@ -86,5 +89,7 @@ def options_of(arguments: argparse.Namespace) -> EvaluateOptions:
         bank_step=arguments.bank_step,
         cache_gb=arguments.cache_gb,
         tables=arguments.tables,
+        no_bank=arguments.no_bank,
+        contrasts=tuple(arguments.contrasts),
         command=shlex.join(["miassam", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
     )

@@ -20,7 +20,7 @@ class ReadOptions:
     isolate: bool = False
     max_voxels: int = 1 << 30
 
-    def read(self, path: Path, region: Path | None) -> Volume:
+    def read(self, path: Path, region: Path | None = None) -> Volume:
         """Read an image, bounded to its region where there is one."""
         from ..api import bounded
         from ..volume_io import at_most, read_volume

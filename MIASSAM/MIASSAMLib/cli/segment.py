@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Cancelled, MiassamError, UsageError
 from ..protocols import no_progress
 from .arguments import add_log_argument, add_model_arguments, add_preset_argument, add_spacing_argument
-from .companions import add_region_arguments, organ_regions
+from .companions import add_contrast_arguments, add_region_arguments, contrasts_beside, organ_regions
 from .progress import say, staged, terminal_progress, traceback_words
 from .reading import ReadOptions, add_reading_arguments, read_options
 from .segment_options import preset_of, segment_options
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--smooth-axis", type=float, default=0.0, metavar="MM", help="smooth maps across slices by this sigma")
     add("--dicom-seg", action="store_true", help="write X.seg.dcm as well, for DICOM inputs; needs miassam[dicom]")
     add_region_arguments(parser)
+    add_contrast_arguments(parser)
     _add_run_arguments(parser)
 
 
@@ -88,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         preset_of(arguments),
         arguments.device,
         "" if arguments.modality == "auto" else arguments.modality,
+        tuple(arguments.contrast_banks),
     )
     segmenter = open_choice(choice)
     run_words = segmenter.describe(options)
@@ -117,6 +119,7 @@ class SegmenterChoice:
     preset: str | None
     device: str
     modality: str
+    with_banks: tuple[Path, ...] = ()
 
 
 @functools.cache
@@ -129,7 +132,7 @@ def open_choice(choice: SegmenterChoice) -> Segmenter:
     if choice.checkpoint:
         name = choice.model or (read_manifest(choice.bank).draft.model_name if choice.bank else "embedded")
         model = open_model(name, choice.checkpoint, choice.device)
-    return open_segmenter(choice.bank, model, choice.preset, choice.device, choice.modality)
+    return open_segmenter(choice.bank, model, choice.preset, choice.device, choice.modality, choice.with_banks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +151,7 @@ class CaseTask:
     show_paths: bool = True
     region: Path | None = None
     reading: ReadOptions = ReadOptions()
+    contrasts: tuple[Path, ...] = ()
 
 
 def run_case_task(task: CaseTask) -> Record:
@@ -176,9 +180,10 @@ def _tasks(
         show_paths=not arguments.no_paths,
         reading=read_options(arguments, len(paths)),
     )
+    beside = (organ_regions(arguments).beside(paths), contrasts_beside(arguments, paths))
     return [
-        dataclasses.replace(kept, path=path, name=name, region=region)
-        for path, name, region in zip(paths, names, organ_regions(arguments).beside(paths), strict=True)
+        dataclasses.replace(kept, path=path, name=name, region=region, contrasts=contrasts)
+        for path, name, region, contrasts in zip(paths, names, *beside, strict=True)
     ]
 
 
@@ -258,17 +263,25 @@ def _earlier_record(segmenter: Segmenter, task: CaseTask, digest: str) -> Record
         record = json.loads(Path(f"{base}.json").read_text(encoding="utf-8"))
         found = record["source_sha256"], record["run_sha256"]
         region = (record["volume"]["region"] or {}).get("sha256", "")
+        contrasts = [one["sha256"] for one in record["volume"]["contrasts"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if found != (digest, run_digest(segmenter.describe(task.options))) or bool(region) != bool(task.region):
+    if found != (digest, run_digest(segmenter.describe(task.options))):
         return None
-    return dict(record) if not region or region == _volume_of(task).region_sha256 else None
+    if region or contrasts or task.region or task.contrasts:
+        volume = _volume_of(task)
+        if (region, contrasts) != (volume.region_sha256, [one.voxels_sha256 for one in volume.contrasts]):
+            return None
+    return dict(record)
 
 
 def _volume_of(task: CaseTask) -> Volume:
-    """Read the input of a task, bounded to its region."""
+    """Read the input of a task, bounded to its region, with its further contrasts."""
+    from ..api import with_contrasts
+
     volume = dataclasses.replace(task.reading.read(task.path, task.region), name=task.name)
-    return volume.respaced(task.spacing_kji_mm) if task.spacing_kji_mm else volume
+    volume = volume.respaced(task.spacing_kji_mm) if task.spacing_kji_mm else volume
+    return with_contrasts(volume, [task.reading.read(path) for path in task.contrasts])
 
 
 def _tell(row: dict[str, Any], as_json: bool) -> None:

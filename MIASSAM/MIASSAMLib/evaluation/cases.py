@@ -173,8 +173,8 @@ class Fold:
     scored: tuple[EvaluationCase, ...]
 
 
-def make_folds(data: DataSet, leave_one_group_out: bool) -> list[Fold]:
-    """Return the folds of a data set.
+def make_folds(data: DataSet, leave_one_group_out: bool, needs_bank: bool = True) -> list[Fold]:
+    """Return the folds of a data set; without a bank any cases will do.
 
     Raises:
         UsageError: there is nothing to score, or nothing normal to build a bank from.
@@ -184,14 +184,14 @@ def make_folds(data: DataSet, leave_one_group_out: bool) -> list[Fold]:
         raise UsageError(f"{data.name} has no case to test; set split to test for at least one case")
     if not leave_one_group_out:
         normals = data.of_role("normal")
-        if not normals:
+        if not normals and needs_bank:
             raise UsageError(
                 f"{data.name} has no normal case; set split to normal for the cases that make the memory bank, "
                 "or leave one group out in turn (--leave-one-group-out)"
             )
         return [Fold("all", normals, (*data.of_role("calibration"), *tests))]
     groups = list(dict.fromkeys(case.group for case in tests))
-    if len({case.group for case in data.cases}) < 2:
+    if len({case.group for case in data.cases}) < 2 and needs_bank:
         raise UsageError(
             f"{data.name} has one group, so leaving it out leaves no bank; give cases of two groups or more"
         )

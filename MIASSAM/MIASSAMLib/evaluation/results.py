@@ -59,11 +59,11 @@ class _Result:
 def _result_of(place: Workplace, parts: list[Part], prefix: str) -> _Result:
     records, options = partial(merged_records, parts), place.options
     pool = pool_records(records)
-    levels = level_baseline_rows(options.presets)
+    levels = level_baseline_rows(options.names)
     pairs = {first.map: (first.text, second.text) for first, second in zip(levels[::2], levels[1::2])}
     add_level_rows(pool, records, pairs)
-    keys = method_rows(options.presets, options.prompts, options.masks)
-    keys += [*mask_baseline_rows(options.presets), *levels]
+    keys = method_rows(options.names, options.prompts, options.masks)
+    keys += [*mask_baseline_rows(options.names), *levels]
     _write_slices(options.output / f"{prefix}slices.csv", pool, keys)
     sheet = write_sheet(options.output / f"{prefix}figure_sheet.png", choose_shown(records))
     return _Result(make_rows(pool, keys, place.model.name), sheet, pool.seconds)
@@ -113,6 +113,8 @@ def _describe(place: Workplace, data_sets: list[DataSet]) -> dict[str, Any]:
         "leave_one_group_out": options.leave_one_group_out,
         "bank_step": options.bank_step,
         "presets": list(options.presets),
+        "no_bank": options.no_bank,
+        "contrasts": [str(path) for path in options.contrasts],
         "prompts": list(options.prompts),
         "masks": list(options.masks),
     }

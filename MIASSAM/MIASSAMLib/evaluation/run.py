@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config import PRESETS, Config, PaperConfig
+from ..config import PRESETS, PaperConfig
+from ..errors import InputError
 from ..method import Reading
+from ..method.embeddings import EmbeddingCache
 from .baselines import observe_baselines, otsu_mask
 from .case_view import CaseView
 from .cases import DataSet, EvaluationCase, Fold, make_folds
 from .compare import Comparison
 from .figure_sheet import choose_row, make_panels
 from .observe import DecodeOnceModel, MeasuredReading, observe
+from .options import Way
 from .record import CaseRecord, load_record, save_record
 from .rows import OTSU, RowKey
 from .workplace import Workplace, safe_name
@@ -28,12 +31,11 @@ BASELINES = "baselines"
 
 @dataclass(frozen=True)
 class Part:
-    """The records of one preset (or of the baselines) over one fold."""
+    """The records of one way (or of the baselines) over one fold."""
 
     data: DataSet
     fold: Fold
-    name: str
-    config: Config
+    way: Way
     digest: str
     folder: Path
 
@@ -50,6 +52,33 @@ class Part:
         return [case for case in self.fold.scored if case.name not in failed and self.load(case) is None]
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """The cases of a data set in one contrast, beside the banks of its folds or none."""
+
+    data: DataSet
+    folds: Sequence[Fold]
+    comparison: Comparison | None = None
+
+    def case(self, name: str) -> EvaluationCase:
+        """Return the case of a name."""
+        return next(case for case in self.data.cases if case.name == name)
+
+    def view(self, name: str, place: Workplace, way: Way) -> CaseView:
+        """Read and cut a case."""
+        case = self.case(name)
+        return CaseView.of(case, case.load(), place.preprocessing(self.data), way.config)
+
+    def reading(self, model: Any, part: Part, view: CaseView) -> Reading:
+        """Return a case beside the bank of a part's fold, or by itself."""
+        if self.comparison is None:
+            return Reading(model, None, part.way.config, view.prepared, EmbeddingCache())
+        fold = next(fold for fold in self.folds if fold.name == part.fold.name)
+        calibration = self.comparison.calibration(fold, part.way.config)
+        squared = self.comparison.distances(view.case, fold)
+        return MeasuredReading(model, part.way.config, calibration, view, squared)
+
+
 def case_digest(digest: str, case: EvaluationCase) -> str:
     """Return the digest of a case's record: the run's and the case's own files."""
     return hashlib.sha256(f"{digest} {case.name} {case.group} {case.role} {case.stamp}".encode()).hexdigest()
@@ -62,25 +91,34 @@ def score_data_set(place: Workplace, data: DataSet) -> list[Part]:
         UsageError: the cases allow no bank or no test.
         Cancelled: raised by the progress callback.
     """
-    folds = make_folds(data, place.options.leave_one_group_out)
     options = place.options
-    parts = [_part(place, data, fold, *named) for fold in folds for named in options.configs.items()]
+    sets = [data, *options.contrast_sets(data)]
+    folds = [make_folds(one, options.leave_one_group_out, bool(options.presets)) for one in sets]
+    parts = [_part(place, sets, fold, way) for fold in folds[0] for way in options.ways]
     shared: dict[str, list[Part]] = {}
     for part in parts:
-        shared.setdefault(Comparison.key(folds, part.config), []).append(part)
+        key = Comparison.key(folds[0], part.way.config) if part.way.has_bank else ""
+        shared.setdefault(key, []).append(part)
     for siblings in shared.values():
-        _score_parts(place, siblings, Comparison(place, data, folds, siblings[0].config))
-    name = BASELINES if options.presets else f"{BASELINES} without decoder"
-    baselines = [_part(place, data, fold, name, PRESETS["published-code"]) for fold in folds]
-    _score_parts(place, baselines, None)
+        wanted = list(zip(sets, folds, strict=True))[: None if any(part.way.is_joined for part in siblings) else 1]
+        _score_parts(place, siblings, [_contrast(place, *one, siblings[0].way) for one in wanted])
+    name = BASELINES if options.names else f"{BASELINES} without decoder"
+    baselines = [_part(place, sets[:1], fold, Way(name, PRESETS["published-code"], False)) for fold in folds[0]]
+    _score_parts(place, baselines, [Contrast(data, folds[0])])
     return parts + baselines
 
 
-def _part(place: Workplace, data: DataSet, fold: Fold, name: str, config: Config) -> Part:
-    options, more = place.options, []
+def _contrast(place: Workplace, data: DataSet, folds: Sequence[Fold], way: Way) -> Contrast:
+    return Contrast(data, folds, Comparison(place, data, folds, way.config) if way.has_bank else None)
+
+
+def _part(place: Workplace, sets: Sequence[DataSet], fold: Fold, way: Way) -> Part:
+    options, more = place.options, []  # type: tuple[Any, list[Any]]
+    data, name, config = sets[0], way.name, way.config
     if not name.startswith(BASELINES):
-        bank = [options.bank_step, *((case.name, case.stamp) for case in fold.sources)]
-        more = [options.prompts, options.masks, bank]
+        bank = [options.bank_step, *((case.name, case.stamp) for case in fold.sources)] if way.has_bank else []
+        beside = [case.stamp for other in sets[1:] for case in other.cases] if way.is_joined else []
+        more = [options.prompts, options.masks, bank, *([beside] if beside else [])]
     said = [
         __version__,
         name,
@@ -93,42 +131,44 @@ def _part(place: Workplace, data: DataSet, fold: Fold, name: str, config: Config
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
     folder = place.folder / safe_name(data.name) / "records" / safe_name(name)
     folder.mkdir(parents=True, exist_ok=True)
-    return Part(data, fold, name, config, digest, folder)
+    return Part(data, fold, way, digest, folder)
 
 
-def _score_parts(place: Workplace, parts: Sequence[Part], comparison: Comparison | None) -> None:
-    """Score the cases of parts that share a comparison; each case is read and encoded once for all of them."""
+def _score_parts(place: Workplace, parts: Sequence[Part], contrasts: Sequence[Contrast]) -> None:
+    """Score the cases of parts that share comparisons; each case is read and encoded once for all of them."""
     pending: dict[str, tuple[EvaluationCase, list[Part]]] = {}
     for part in parts:
         for case in part.pending(place.failures):
             pending.setdefault(case.name, (case, []))[1].append(part)
     if not pending:
         return
-    if comparison:
-        comparison.run([case for case, _ in pending.values()])
+    comparisons = [(one, one.comparison) for one in contrasts if one.comparison]
+    for contrast, comparison in comparisons:
+        comparison.run([contrast.case(name) for name in pending])
     for number, (case, wanting) in enumerate(pending.values()):
         place.progress(f"{parts[0].data.name}: scoring cases", number, len(pending))
         with place.guard(case):
             if case.name not in place.failures:
-                _score_case(place, case, wanting, comparison)
-    if comparison:
+                _score_case(place, case, wanting, contrasts)
+    for _, comparison in comparisons:
         comparison.discard()
 
 
-def _score_case(place: Workplace, case: EvaluationCase, parts: Sequence[Part], comparison: Comparison | None) -> None:
-    """Score one case for some parts: presets with a comparison, the baselines without."""
-    view = CaseView.of(case, case.load(), place.preprocessing(parts[0].data), parts[0].config)
+def _score_case(place: Workplace, case: EvaluationCase, parts: Sequence[Part], contrasts: Sequence[Contrast]) -> None:
+    """Score one case for some parts, the baselines among them."""
+    views = [contrast.view(case.name, place, parts[0].way) for contrast in contrasts]
+    if any(view.prepared.plane != views[0].prepared.plane for view in views):
+        raise InputError(f"{case.name}: its contrasts lie on different grids; save them on one first")
     model = DecodeOnceModel(place.model)
     for part in parts:
-        if comparison is None:
-            assert isinstance(part.config, PaperConfig)
-            decoder = place.model if place.options.presets else None
-            record = observe_baselines(decoder, view, part.config, place.progress)
+        config = part.way.config
+        if isinstance(config, PaperConfig) and part.way.name.startswith(BASELINES):
+            record = observe_baselines(place.model if place.options.names else None, views[0], config, place.progress)
         else:
-            calibration = comparison.calibration(part.fold, part.config)
-            squared = comparison.distances(case, part.fold)
-            reading = MeasuredReading(model, part.config, calibration, view, squared)
-            record = _preset_record(place, part.name, reading, view)
+            pairs = list(zip(contrasts, views, strict=True))[: None if part.way.is_joined else 1]
+            reading, *others = (contrast.reading(model, part, view) for contrast, view in pairs)
+            reading.others = tuple(others)
+            record = _preset_record(place, part.way.name, reading, views[0])
         save_record(part.path(case), record, case_digest(part.digest, case))
 
 

@@ -34,7 +34,7 @@ class Workplace:
     @property
     def headline(self) -> str:
         """Return the preset whose pictures are shown."""
-        return "refined" if "refined" in self.options.presets else self.options.presets[0]
+        return "refined" if "refined" in self.options.presets else self.options.names[0]
 
     @property
     def asked(self) -> Asked:

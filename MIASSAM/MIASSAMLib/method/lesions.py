@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..config import MAP_PX
-from .own_volume import Judge
+from .judge import Judge
 
 
 @dataclass(frozen=True)

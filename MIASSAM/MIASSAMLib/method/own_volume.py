@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from scipy import ndimage
@@ -25,7 +24,7 @@ from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
 from ..config import FRAME_PX, MAP_PX, RefinedConfig
 from ..protocols import PatchSearcher
 from ..volume import MirrorPlane, find_mirror
-from .calibration import OUTSIDE, Calibration, measure_parts
+from .calibration import OUTSIDE, measure_parts
 from .features import EncodedSlice
 from .prepare import PreparedVolume
 
@@ -36,7 +35,7 @@ _LEAST_CELLS = 50
 
 
 class OwnVolume:
-    """Judges a volume by itself, where a `Calibration` judges it by a bank's normals.
+    """A `Judge` of a volume by itself, where a `Calibration` judges it by a bank's normals.
 
     Args:
         prepared: the volume; all its slices are looked at.
@@ -106,10 +105,6 @@ class OwnVolume:
         far = np.log(_distance(rows, _sample(common, draw, n_drawn), 0.0) + 1e-6)
         scores = (_own_z(far), _own_z(np.log(unlike + 1e-6)), _own_z(beyond))
         return np.asarray(np.mean([np.maximum(score, 0) for score in scores], 0), np.float32)
-
-
-Judge: TypeAlias = Calibration | OwnVolume
-"""What says how unusual a place is: a bank's normals, or the volume itself."""
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ class Reading:
         maps: slice index -> maps float16, once they are known: (256, 256), of the calibrated way (kinds, 256, 256).
         clusters: slice index -> what the way found in the map, once it is known.
         own: what the volume says of itself, once it was measured; without a bank.
+        others: further contrasts of the patient, each beside its own bank.
         n_encoded: how many slices went through the encoder.
     """
 
@@ -109,6 +110,7 @@ class Reading:
         self.maps: dict[int, FloatArray] = {}
         self.clusters: dict[int, Any] = {}
         self.own: Any = None
+        self.others: tuple[Reading, ...] = ()
         self.n_encoded = 0
         self._keeps_all = cache is not None
         self._cache = EmbeddingCache() if cache is None else cache
@@ -153,6 +155,8 @@ class Reading:
         self._cache.drop(self._key)
         self.maps.clear()
         self.clusters.clear()
+        for other in self.others:
+            other.forget()
 
     def _knows(self, index: int) -> bool:
         return (self._key, index) in self._cache

@@ -17,9 +17,11 @@ from ..errors import UsageError
 from ..protocols import Progress, no_progress
 from ..volume.slice_image import map_to_frame_xy
 from .calibration import OUTSIDE, Calibration
+from .contrasts import SeveralContrasts
+from .judge import Judge
 from .lesions import Cluster, SliceClusters, find_clusters, link_lesions, seed_tail, top_cluster
 from .outline import Target, outline
-from .own_volume import Judge, OwnVolume
+from .own_volume import OwnVolume
 from .prepare import PreparedVolume
 from .prompts import UserPrompts, cluster_box, cluster_point
 from .reading import Reading, SegmentOptions, Stopwatch, slice_range
@@ -72,11 +74,17 @@ def correct_refined(reading: Reading, index: int, points: UserPrompts, options: 
 
 
 def read_calibration(reading: Reading) -> Judge:
-    """Return the bank's calibration; without a bank the volume itself, which is measured once.
+    """Return what judges a reading: its bank's calibration or, without a bank, the volume itself; contrasts together.
 
     Raises:
         UsageError: the bank was built without held-out slices, or the preset's map needs a bank.
     """
+    own = _own_judge(reading)
+    others = [(other, read_calibration(other)) for other in reading.others]
+    return SeveralContrasts(own, others) if others else own
+
+
+def _own_judge(reading: Reading) -> Judge:
     preset = reading.config.preset
     if reading.bank is None:
         if _config(reading).contrast:

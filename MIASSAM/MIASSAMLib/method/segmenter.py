@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import BoolArray, FloatArray
 from ..config import Config, PaperConfig, RefinedConfig
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from ..protocols import PatchSearcher, Progress, SamModel, no_progress
 from ..volume import Volume
 from ..volume.slice_image import native_to_map
@@ -35,6 +35,7 @@ class Segmenter:
         preprocessing: how the bank's volumes were cut and scaled.
         bank_words: what the record says about the bank; its "modality" is compared with each volume's.
         known: SHA-256 -> name of the volumes that the bank was built from.
+        beside: for each further contrast of the volumes the segmenter of its bank; none without a bank.
     """
 
     def __init__(
@@ -45,13 +46,15 @@ class Segmenter:
         preprocessing: Preprocessing | None = None,
         bank_words: Mapping[str, Any] | None = None,
         known: Mapping[str, str] | None = None,
-    ) -> None:  # six: what `open_segmenter` composes
+        beside: Sequence[Segmenter] = (),
+    ) -> None:  # seven: what `open_segmenter` composes
         self.model = model
         self.bank = bank
         self.config = config
         self.preprocessing = preprocessing or Preprocessing()
         self.bank_words = dict(bank_words or {})
         self.known = dict(known or {})
+        self.beside = tuple(beside)
 
     def prepare(self, volume: Volume) -> PreparedVolume:
         """Cut and scale a volume as the bank's were.
@@ -74,8 +77,36 @@ class Segmenter:
 
         Raises:
             InputError: the volume is of another modality than the bank.
+            UsageError: its contrasts and the banks do not pair, or are cut along other axes.
         """
-        return Reading(self.model, self.bank, self.config, self.prepare(volume), cache)
+        reading = Reading(self.model, self.bank, self.config, self.prepare(volume), cache)
+        contrasts = [replace(other, region_kji=volume.region_kji) for other in volume.contrasts]
+        pairs = zip(self._beside(contrasts), contrasts, strict=True)
+        reading.others = tuple(segmenter.open(other, cache) for segmenter, other in pairs)
+        for other in reading.others:
+            if other.prepared.plane != reading.prepared.plane:
+                raise UsageError(
+                    f"{other.prepared.volume.name} would be cut {other.prepared.plane.orientation} and {volume.name} "
+                    f"{reading.prepared.plane.orientation}; give banks of one slice axis"
+                )
+        return reading
+
+    def _beside(self, contrasts: Sequence[Volume]) -> Sequence[Segmenter]:
+        """Return the segmenter of each further contrast."""
+        if contrasts and not self.config.is_calibrated:
+            raise UsageError(
+                f"the preset {self.config.preset} looks at one contrast; leave the others out, or use refined"
+            )
+        if any(each.modality == "oct" for each in contrasts):
+            raise UsageError("B-scans of OCT are compared in one contrast; leave the others out")
+        if self.bank is None:
+            return [self] * len(contrasts)
+        if len(self.beside) != len(contrasts):
+            raise UsageError(
+                f"{len(contrasts)} further contrasts came with {len(self.beside)} banks of their own; give each its "
+                "bank, in order, or no bank at all"
+            )
+        return self.beside
 
     def segment(
         self,
@@ -99,12 +130,23 @@ class Segmenter:
             indexes = slice_range(reading.prepared.plane.n_slices, options.slices)
         way = segment_refined if self.config.is_calibrated else segment_paper
         found = way(reading, indexes, options, progress, watch)
-        warnings = (*known_volume_note(self.known, digest), *bank_notes(self.bank_words, reading.prepared))
-        notes = (*reading.prepared.volume.notes, *warnings, *found.notes)
+        notes = (*known_volume_note(self.known, digest), *self._notes(reading), *found.notes)
         return CaseResult(
             reading.prepared, tuple(found.slices), found.heat_kji, found.labels_kji,
             heat_unit(self.config, self.bank is not None), self.describe(options), watch.seconds, notes,
         )  # fmt: skip
+
+    def _notes(self, reading: Reading) -> list[str]:
+        """Return what was noticed of a volume and its contrasts, and of their banks."""
+        volume = reading.prepared.volume
+        notes = [*volume.notes, *bank_notes(self.bank_words, reading.prepared)]
+        banks = [segmenter.bank_words for segmenter in self.beside] or [{}] * len(reading.others)
+        for bank_words, other in zip(banks, reading.others, strict=True):
+            words = (*other.prepared.volume.notes, *bank_notes(bank_words, other.prepared))
+            notes += [f"{other.prepared.volume.name}: {one}" for one in words]
+        if names := " and ".join(other.prepared.volume.name for other in reading.others):
+            notes.append(f"compared in {volume.name} and {names}, outlined in {volume.name}")
+        return notes
 
     def outline(self, reading: Reading, marks: Sequence[Mark], options: SegmentOptions | None = None) -> CaseResult:
         """Outline what a user marks and nothing else; without a bank there is no map, and its unit is "".
@@ -175,6 +217,7 @@ class Segmenter:
             "config_digest": self.config.digest(),
             "model": {"name": self.model.name, "sha256": self.model.digest, "device": self.model.device},
             "bank": dict(self.bank_words),
+            **({"banks_beside": [dict(one.bank_words) for one in self.beside]} if self.beside else {}),
             "preprocessing": self.preprocessing.to_dict(),
             "prompt": options.prompt or self.config.prompt,
             "mask": options.mask or self.config.mask,

@@ -53,6 +53,9 @@ def case_record(result: CaseResult, source_sha256: str = "") -> dict[str, Any]:
             "orientation": prepared.plane.orientation,
             "window": prepared.window.to_dict(),
             "region": _region(volume),
+            "contrasts": [
+                {"name": one.name, "source": one.source, "sha256": one.voxels_sha256} for one in volume.contrasts
+            ],
         },
         "heat_map_unit": result.heat_unit,
         "is_normal": result.is_normal,
@@ -86,8 +89,7 @@ def run_digest(run: Mapping[str, Any]) -> str:
     bank lies, and the version.
     """
     model = {key: value for key, value in run.get("model", {}).items() if key != "device"}
-    bank = {key: value for key, value in run.get("bank", {}).items() if key != "path"}
-    data = as_plain({**run, "model": model, "bank": bank, "code_version": __version__})
+    data = as_plain({**run_without_paths(run), "model": model, "code_version": __version__})
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -104,12 +106,18 @@ def without_paths(record: Mapping[str, Any]) -> dict[str, Any]:
         return value.replace(folder, "") if folder and isinstance(value, str) else value
 
     named = {key: bare(record[key]) for key in ("source", "reason", "notes") if key in record}
+    if record.get("volume"):
+        contrasts = [{**one, "source": PurePath(one["source"]).name} for one in record["volume"]["contrasts"]]
+        named["volume"] = {**record["volume"], "contrasts": contrasts}
     return {**run_without_paths(record), **named}
 
 
 def run_without_paths(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return a segmenter's description that does not say where its bank lies."""
-    return {**run, "bank": {**run["bank"], "path": ""}} if run.get("bank") else dict(run)
+    if not run.get("bank"):
+        return dict(run)
+    beside = [{**bank, "path": ""} for bank in run.get("banks_beside", ())]
+    return {**run, "bank": {**run["bank"], "path": ""}, **({"banks_beside": beside} if beside else {})}
 
 
 def case_row(record: Mapping[str, Any]) -> Row:

@@ -25,6 +25,8 @@ class Volume:
         notes: what was changed on reading, in words.
         region_kji: the part that is compared and marked, bool (K, J, I); None = all.
         has_spacing: whether the size of a voxel is known; False for pictures, whose pixels only count as 1 x 1 mm.
+        frame_uid: DICOM's frame of reference, "" when unknown.
+        contrasts: further volumes of the same patient on the same voxels, such as T1c beside FLAIR.
     """
 
     voxels_kji: FloatArray
@@ -35,6 +37,8 @@ class Volume:
     notes: tuple[str, ...] = ()
     has_spacing: bool = True
     region_kji: BoolArray | None = None
+    frame_uid: str = ""
+    contrasts: tuple[Volume, ...] = ()
 
     def __post_init__(self) -> None:
         if self.voxels_kji.ndim != 3 or 0 in self.voxels_kji.shape:
@@ -47,6 +51,12 @@ class Volume:
             )
         if self.region_kji is not None:
             self._check_region(self.region_kji)
+        for other in self.contrasts:
+            if other.shape_kji != self.shape_kji:
+                raise InputError(
+                    f"{other.name} has {other.shape_kji} voxels (K, J, I) and {self.name} {self.shape_kji}; "
+                    "bring contrasts onto one grid first"
+                )
 
     def _check_region(self, region_kji: BoolArray) -> None:
         if region_kji.shape != self.voxels_kji.shape:
@@ -58,6 +68,11 @@ class Volume:
             raise InputError(
                 f"{self.name}: the region is empty: nothing would be compared; mark the organ in it, or leave it out"
             )
+
+    @property
+    def voxels_sha256(self) -> str:
+        """SHA-256 of the voxels."""
+        return hashlib.sha256(np.ascontiguousarray(self.voxels_kji).data).hexdigest()
 
     @property
     def region_sha256(self) -> str:

@@ -1,6 +1,7 @@
 """Volumes in and results out: the only room that knows file formats and that flips LPS to RAS."""
 
 from .apart import ReaderApart
+from .contrasts import on_voxels_of
 from .dicom_seg import check_dicom_seg, write_dicom_seg
 from .door import at_most
 from .formats import case_name, case_names
@@ -20,6 +21,7 @@ __all__ = [
     "case_names",
     "find_inputs",
     "guess_modality",
+    "on_voxels_of",
     "read_label",
     "read_markups",
     "read_volume",

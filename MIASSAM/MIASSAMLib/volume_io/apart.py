@@ -30,6 +30,7 @@ _LEAST_S, _BYTES_PER_S = 60.0, 2e6
 """A reader may take a minute, and longer where files are large: slow disks give some megabytes a second."""
 _ROOM_BYTES, _BYTES_PER_VOXEL = 4 << 30, 24
 """Address space of the child: libraries and their threads, and the largest volume in its reader's hands."""
+_KEPT = ("name", "modality", "source", "notes", "has_spacing", "frame_uid")
 _START = (
     "import sys; sys.path.insert(0, sys.argv[1]); from MIASSAMLib.volume_io.apart import serve; serve(*sys.argv[2:])"
 )
@@ -172,7 +173,7 @@ def _answer(folder: Path, path: str, region: str, limit_s: float) -> dict[str, A
         return {"error": f"{Path(path).name}: reading it needs more memory than there is", "is_input": True}
     for name, array in arrays.items():
         np.save(folder / name, array, allow_pickle=False)
-    words = {key: getattr(volume, key) for key in ("name", "modality", "source", "notes", "has_spacing")}
+    words = {key: getattr(volume, key) for key in _KEPT}
     return {"volume": {**words, "ijk_to_ras": volume.ijk_to_ras.tolist()}, "arrays": list(arrays)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .raw import RawImage, flip_lps_ras, quiet_itk
 _POSITION = "0020|0032"
 _STORAGE_CLASS, _N_FRAMES = "0008|0016", "0028|0008"
 _MODALITY = "0008|0060"
+_FRAME = "0020|0052"
 _DESCRIPTION = "0008|103e"
 _MODALITIES = {"MR": "mri", "CT": "ct", "OPT": "oct", "OCT": "oct"}
 _NUMBER = "0020|0013"
@@ -157,7 +158,7 @@ def _one_file(path: Path) -> RawImage:
     if _tag(header, _STORAGE_CLASS) in ENHANCED and _tag(header, _N_FRAMES) not in ("", "1"):
         return read_frames(path, _modality(header))
     raw = read_itk(path)
-    return RawImage(raw.voxels, raw.ijk_to_ras, _modality(header), raw.notes)
+    return replace(raw, modality=_modality(header), frame_uid=_tag(header, _FRAME))
 
 
 def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage:
@@ -165,7 +166,7 @@ def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage
 
     if len(series.files) == 1:
         raw = _one_file(Path(series.files[0]))
-        return RawImage(raw.voxels, raw.ijk_to_ras, raw.modality, (*raw.notes, *notes))
+        return replace(raw, notes=(*raw.notes, *notes))
     headers = [read_header(Path(file)) for file in series.files]
     refuse_series(headers[0].GetSize(), name)
     _check_headers(headers, series.files, name)
@@ -180,7 +181,8 @@ def _read_series(series: _Series, name: str, notes: tuple[str, ...]) -> RawImage
     _refuse_lost(headers, series.files, name)
     voxels = sitk.GetArrayFromImage(image)
     check_geometry(flip_lps_ras(lps), name)
-    return RawImage(voxels, flip_lps_ras(lps), _modality(headers[0]), (*notes, *spacing_notes))
+    notes, frame_uid = (*notes, *spacing_notes), _tag(headers[0], _FRAME)
+    return RawImage(voxels, flip_lps_ras(lps), _modality(headers[0]), notes, frame_uid=frame_uid)
 
 
 def _check_headers(headers: list[Any], files: tuple[str, ...], name: str) -> None:

@@ -41,4 +41,5 @@ def read_frames(path: Path, modality: str) -> RawImage:
             "save one volume (time point, echo, b-value) as its own series"
         ) from error
     kji_to_lps = np.asarray(volume.affine, np.float64)
-    return RawImage(np.asarray(volume.array), flip_lps_ras(kji_to_lps[:, [2, 1, 0, 3]]), modality)
+    ijk_to_ras, frame_uid = flip_lps_ras(kji_to_lps[:, [2, 1, 0, 3]]), str(volume.frame_of_reference_uid or "")
+    return RawImage(np.asarray(volume.array), ijk_to_ras, modality, frame_uid=frame_uid)

@@ -29,6 +29,7 @@ class RawImage:
         modality: what the file itself says, or "".
         notes: what was noticed while reading.
         has_spacing: whether the file says how large a voxel is.
+        frame_uid: DICOM's frame of reference, "" when unknown.
     """
 
     voxels: AnyArray
@@ -36,6 +37,7 @@ class RawImage:
     modality: str = ""
     notes: tuple[str, ...] = ()
     has_spacing: bool = True
+    frame_uid: str = ""
 
 
 def flip_lps_ras(matrix: AnyArray) -> DoubleArray:
@@ -70,6 +72,7 @@ def to_volume(raw: RawImage, name: str, source: str) -> Volume:
         source=source,
         notes=(*raw.notes, *channel_notes, *finite_notes),
         has_spacing=raw.has_spacing,
+        frame_uid=raw.frame_uid,
     )
     return volume if volume.modality else replace(volume, modality=guess_modality(volume))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..api import bounded, open_model, open_segmenter, teach_normal
+from ..api import bounded, open_model, open_segmenter, teach_normal, with_contrasts
 from ..bank import MemoryBank, taught_digest, unteach
 from ..errors import InputError, UsageError
 from ..method import Reading, Segmenter, SegmentOptions, UserPrompts
@@ -42,21 +42,19 @@ class Engine:
         return {"name": model.name, "digest": model.digest, "device": model.device}
 
     def open_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
-        """Take a volume: array (K, J, I), ijk_to_ras, name, modality, region (K, J, I), under a key."""
-        key = str(arguments["key"])
-        voxels = np.asarray(call.load(arguments["array"]), np.float32)
-        notes = ()  # type: tuple[str, ...]
-        if not np.isfinite(voxels).all():
-            voxels = np.nan_to_num(voxels, nan=0.0, posinf=0.0, neginf=0.0)
-            notes = ("voxels that were not finite were read as 0",)
+        """Take a volume: array (K, J, I), ijk_to_ras, name, modality, region (K, J, I), under a key.
+
+        "contrasts": further volumes of the patient, each with array, ijk_to_ras, name and modality; what lies on
+        another grid is interpolated onto the first one's, or refused.
+        """
+        key, volume = str(arguments["key"]), _volume_of(arguments, call)
         self._forget_readings(of=key)
-        place, name = np.array(arguments["ijk_to_ras"], float), str(arguments.get("name", "volume"))
-        volume = Volume(voxels, place, name, str(arguments.get("modality") or ""), notes=notes)
         if arguments.get("region"):
             volume = bounded(volume, call.load(arguments["region"]))
-        self._volumes[key] = volume if volume.modality else replace(volume, modality=guess_modality(volume))
-        axis = SlicePlane.of(volume, "auto").slice_axis
-        return {"notes": list(notes), "modality": self._volumes[key].modality, "slice_axis": axis}
+        volume = with_contrasts(volume, [_volume_of(each, call) for each in arguments.get("contrasts") or ()])
+        self._volumes[key] = volume
+        notes = [*volume.notes, *(note for each in volume.contrasts for note in each.notes)]
+        return {"notes": notes, "modality": volume.modality, "slice_axis": SlicePlane.of(volume, "auto").slice_axis}
 
     def close_volume(self, arguments: Arguments, call: Call) -> dict[str, Any]:
         """Forget a volume and its embeddings."""
@@ -65,10 +63,12 @@ class Engine:
         return {}
 
     def segment(self, arguments: Arguments, call: Call) -> dict[str, Any]:
-        """Segment an open volume; heat map and labels come back as arrays, or all files go to "output"."""
+        """Segment an open volume; heat map and labels come back as arrays, or all files go to "output".
+
+        "bank", and "with_banks" with that of each further contrast; without banks the volume is compared with itself.
+        """
         segmenter, reading = self._reading({**arguments, "searched": True}, call)
-        voxels = reading.prepared.volume.voxels_kji
-        digest = hashlib.sha256(voxels.tobytes()).hexdigest() if segmenter.known else ""
+        digest = reading.prepared.volume.voxels_sha256 if segmenter.known else ""
         case = segmenter.segment(reading, _options(arguments), call.progress, digest)
         answer = {**answers.case_answer(case), "device": reading.model.device, "n_encoded": reading.n_encoded}
         if arguments.get("output"):
@@ -134,17 +134,17 @@ class Engine:
     def _segmenter(self, arguments: Arguments, call: Call) -> tuple[tuple[str, ...], Segmenter]:
         """Open the bank with the model, as the command line does, unless both are open and unchanged."""
         model = self._model(arguments, call)
-        bank = str(arguments.get("bank") or "")
+        bank, beside = str(arguments.get("bank") or ""), [str(each) for each in arguments.get("with_banks") or ()]
         preset, changes = str(arguments.get("preset") or ""), str(arguments.get("changes") or "")
         words = ",".join(filter(None, [preset.partition(":")[2], changes]))
         chosen = f"{preset.partition(':')[0]}:{words}" if words else preset
         modality = str(arguments.get("modality") or "")
-        identity = (model.name, model.digest, model.device, bank, _manifest_digest(bank), chosen, modality)
+        digests = (each for path in beside for each in (path, _manifest_digest(path)))
+        identity = (model.name, model.digest, model.device, bank, _manifest_digest(bank), chosen, modality, *digests)
         if identity not in self._segmenters:
-            opened = self._opened_bank(identity)
-            self._segmenters = {
-                identity: open_segmenter(opened or bank or None, model, chosen or None, model.device, modality)
-            }
+            opened = self._opened_bank(identity) or bank or None
+            segmenter = open_segmenter(opened, model, chosen or None, model.device, modality, beside)
+            self._segmenters = {identity: segmenter}
         return identity, self._segmenters[identity]
 
     def _opened_bank(self, identity: tuple[str, ...]) -> MemoryBank | None:
@@ -175,6 +175,18 @@ class Engine:
         """Let go of memory-mapped banks: Windows replaces no folder of which a file is open."""
         self._segmenters, self._readings = {}, {}
         gc.collect()
+
+
+def _volume_of(arguments: Arguments, call: Call) -> Volume:
+    """Return a volume as it came, of a guessed modality where none is said."""
+    voxels = np.asarray(call.load(arguments["array"]), np.float32)
+    notes = ()  # type: tuple[str, ...]
+    if not np.isfinite(voxels).all():
+        voxels = np.nan_to_num(voxels, nan=0.0, posinf=0.0, neginf=0.0)
+        notes = ("voxels that were not finite were read as 0",)
+    place, name = np.array(arguments["ijk_to_ras"], float), str(arguments.get("name", "volume"))
+    volume = Volume(voxels, place, name, str(arguments.get("modality") or ""), notes=notes)
+    return volume if volume.modality else replace(volume, modality=guess_modality(volume))
 
 
 def _manifest_digest(bank: str) -> str:
