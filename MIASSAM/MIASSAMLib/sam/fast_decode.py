@@ -69,7 +69,8 @@ def _look(layer: Any, tokens: Tensor, placed_cells: Tensor, cells: Tensor) -> Te
     queries = _by_head(layer, layer.q_proj(tokens))
     asked = queries * queries.shape[-1] ** -0.5 @ layer.k_proj.weight.unflatten(0, (heads, -1))
     weights = torch.softmax(asked.flatten(1, 2) @ placed_cells.transpose(1, 2), -1)
-    seen = (weights @ cells).unflatten(1, (heads, -1)) @ layer.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)
+    seen = (weights @ cells).reshape(len(cells), heads, -1, cells.shape[-1])
+    seen = seen @ layer.v_proj.weight.unflatten(0, (heads, -1)).transpose(1, 2)
     mixed: Tensor = layer.out_proj(seen.transpose(1, 2).flatten(2) + layer.v_proj.bias)
     return mixed
 
@@ -84,7 +85,8 @@ def _tell(layer: Any, placed_cells: Tensor, placed_tokens: Tensor, tokens: Tenso
     scores = asked @ placed_cells.transpose(1, 2) + bias[:, :, None]
     weights = torch.softmax(scores.unflatten(1, (heads, n_tokens)), 2).flatten(1, 2).transpose(1, 2)
     said = _by_head(layer, layer.v_proj(tokens)) @ layer.out_proj.weight.T.unflatten(0, (heads, -1))
-    return weights @ (said + layer.out_proj.bias / heads).flatten(1, 2)  # the weights of a head add up to 1
+    told: Tensor = weights @ (said + layer.out_proj.bias / heads).flatten(1, 2)  # the weights of a head add up to 1
+    return told
 
 
 def _two_way(transformer: Any, prompts: Tensor, cells: Tensor, cell_places: Tensor) -> tuple[Tensor, Tensor]:
