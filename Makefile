@@ -14,7 +14,7 @@ help:
 	@echo "make demo   set up and run the demo: phantoms, banks, segmentations, pictures, Dice"
 	@echo "make test   set up and run the tests"
 	@echo "make check  lint, then run the tests"
-	@echo "make test-faults   try 3,000 damaged inputs and 1,000 bad worker messages (docs/reliability.md)"
+	@echo "make test-faults   try 3,000 damaged inputs, 1,000 bad messages, 1,000 bad banks (docs/reliability.md)"
 	@echo "make coverage   run the tests and demand that they cover 90 % of the library"
 	@echo "make bench  measure speed and memory on this machine"
 	@echo "make pictures   draw the pictures of the Slicer module in docs/images"
@@ -48,7 +48,7 @@ test: setup-test
 check: lint test
 
 test-faults: setup-test
-	@cd Testing && for what in inputs:3000 messages:1000; do \
+	@cd Testing && for what in inputs:3000 messages:1000 banks:1000; do \
 		PYTHONPATH=. ../$(BIN)/python -m faults.campaign $${what%:*} --tries $${what#*:} || exit 1; done
 
 coverage: setup-test

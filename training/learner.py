@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from MIASSAMLib.sam.device import cpu_has_bf16_units
 from MIASSAMLib.sam.embedded import EmbeddedSam
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,6 +54,7 @@ class Learner:
         self.average = copy.deepcopy(self.model).eval()
         self.progress = Progress(seed=seed)
         self.optimizer = torch.optim.AdamW(self._groups(), lr=peak_rate, betas=(0.9, 0.98))
+        self._is_half = device != "cpu" or cpu_has_bf16_units()  # emulated, bfloat16 is fifty times slower
         self._chance = torch.Generator().manual_seed(seed)
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -92,9 +94,11 @@ class Learner:
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, float]:
         """Return the loss, the first round's IoUs (N, 4) and the second round's mean IoU (nan without one)."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self._is_half):
             embedding = self.model.image_encoder.grey(batch.rasters.to(memory_format=torch.channels_last))
-            repeated = embedding.bfloat16().repeat_interleave(len(batch.targets) // len(batch.rasters), 0)
+            repeated = embedding.to(torch.bfloat16 if self._is_half else torch.float32).repeat_interleave(
+                len(batch.targets) // len(batch.rasters), 0
+            )
             logits, guess = decode(self.model, repeated, batch.coords, batch.labels, None)
             loss, own_iou = mask_loss(logits, guess, batch.targets)
             loss = loss + GREY_WEIGHT * grey_loss(self.head(embedding), batch.rasters)

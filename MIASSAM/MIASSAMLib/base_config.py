@@ -29,6 +29,7 @@ ROW_FIELDS = (
     "features", "window_px", "stride", "padding", "pooled_cells", "lesion_margin", "detour_px", "foreground_only",
     "place_weight", "intensity_means_px", "intensity_spreads_px", "window_medians", "air_hu",
     "otsu_share", "constant_share", "near_share", "few_share", "speck_share",
+    "retina_margin_px", "retina_light", "retina_blur", "retina_bend", "retina_thick", "retina_quality",
 )  # fmt: skip
 """Fields that decide which rows a bank holds."""
 
@@ -58,6 +59,15 @@ class Config:
         near_share, few_share: and less than few_share of the rest lies within near_share of the range above it.
         otsu_share: elsewhere tissue begins at this share of Otsu's level, so that dark tissue stays.
         speck_share: parts smaller than this share of the largest are noise.
+
+    Retina of an OCT scan (lengths in rows of a B-scan of 496 and columns of one of 768):
+        retina_margin_px: what is constant this far around is no scan, as stored.
+        retina_light: percentiles of the scan that are black and white.
+        retina_blur: Gaussian smoothing, rows and columns.
+        retina_bend: rows by which the pigment epithelium and the inner membrane rise or fall in two columns.
+        retina_thick: the retina is at least and at most this thick.
+        retina_quality: an epithelium is none where its strength, smoothed over this many columns, is below this share
+            of its median.
     """
 
     preset: str
@@ -82,6 +92,12 @@ class Config:
     few_share: float = 0.2
     otsu_share: float = 0.5
     speck_share: float = 0.001
+    retina_margin_px: int = 5
+    retina_light: tuple[float, ...] = (20.0, 99.0)
+    retina_blur: tuple[float, ...] = (1.5, 2.5)
+    retina_bend: tuple[float, ...] = (2.0, 4.0)
+    retina_thick: tuple[float, ...] = (24.0, 220.0)
+    retina_quality: tuple[float, ...] = (12.0, 0.4)
 
     is_calibrated: ClassVar[bool] = False
     """Whether maps are z-maps of held-out normals, so that only what is unusual is segmented."""

@@ -27,7 +27,14 @@ def run_messages(n_tries: int, seed: int, folder: Path):
     return try_messages(n_tries, seed, folder)
 
 
-CAMPAIGNS = {"inputs": run_inputs, "messages": run_messages}
+def run_banks(n_tries: int, seed: int, folder: Path):
+    """Damaged and forged bank folders."""
+    from .banks import try_banks
+
+    return try_banks(n_tries, seed, folder)
+
+
+CAMPAIGNS = {"inputs": run_inputs, "messages": run_messages, "banks": run_banks}
 
 
 def main() -> int:

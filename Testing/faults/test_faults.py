@@ -16,6 +16,7 @@ from MIASSAMLib.errors import InputError
 from MIASSAMLib.files import held_alone
 from MIASSAMLib.volume_io import formats, read_volume
 
+from .banks import try_banks
 from .inputs import is_own_sentence, try_inputs
 from .seeds import make_seeds
 from .worker import try_messages
@@ -41,6 +42,11 @@ def test_damaged_inputs_are_refused_in_words_or_sound(seeds, tmp_path):
 def test_a_worker_answers_what_is_no_request_and_lives_on(tmp_path):
     counts, failures = try_messages(61, 0, tmp_path)
     assert failures == [] and counts["answered"] == 61
+
+
+def test_damaged_banks_are_refused_in_words_or_sound(tmp_path):
+    counts, failures = try_banks(60, 0, tmp_path)
+    assert failures == [] and counts["refused"] > 40 and counts["sound"] > 0
 
 
 @pytest.mark.parametrize("name", ["nifti1.nii.gz", "packed.nrrd", "packed.mha"])

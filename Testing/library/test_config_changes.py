@@ -68,3 +68,13 @@ def test_a_config_of_another_version_says_what_to_do():
     data.pop("zoom")
     with pytest.raises(UsageError, match="differs from this version's in zoom"):
         read_config(data)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("gamma", "x"), ("gamma", float("nan")), ("gamma", True), ("mask", "7"), ("zoom", 2.0), ("zoom", ["x"]),
+     ("window_px", 5.0), ("window_px", 1 << 80), ("features", [1]), ("contrast", None)],
+)  # fmt: skip
+def test_bug_a_config_with_values_of_another_kind_was_read(key, value):
+    with pytest.raises(UsageError, match=f"cannot be in {key}: .*build the bank again"):
+        read_config({**PRESETS["refined"].to_dict(), key: value})

@@ -27,7 +27,7 @@ ANOTHER: dict[str, Any] = {
     "window_share": 0.2, "lesion_margin": 0, "box_level": 0.05, "brightness_sigma_px": 6.0, "held_out_gap": 0,
     "dense_prompt_logit": 30.0, "scale_width_cells": (3.0, 6.0), "scale_prior": 40.0, "scale_least_spread": 3.0,
     "tail_quantile": 0.3, "depth_sigma": 5.0, "depth_least_weight": 5.0,
-    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01, "fluid_light": (0.5, 0.6),
+    "reach_px": 90.0, "least_part": 0.9, "fluid_share": 0.01,
 }  # fmt: skip
 WITH: dict[str, dict[str, Any]] = {
     "scale_width_cells": {"per_position": "on"},
@@ -38,8 +38,8 @@ WITH: dict[str, dict[str, Any]] = {
     "seed": {"held_out_slices": 3},
 }
 """What must be on for a field to count."""
-IN_OCT = ("fluid_share", "fluid_light", "fluid_low_um", "fluid_low_weight")
-"""Fields that count in OCT only."""
+IN_OCT = ("fluid_share",)
+"""Fields that count in OCT only, and not in the map of fluid itself."""
 ELSEWHERE = {
     **dict.fromkeys(
         ("window_medians", "air_hu", "constant_share", "near_share", "few_share", "otsu_share", "speck_share"),
@@ -48,7 +48,16 @@ ELSEWHERE = {
     "per_position_volumes": "test_normal_scale.py",
     "independent_bscan_mm": "test_oct.py",
     "native_windows": "test_oct.py",
-    **dict.fromkeys((name for name in dir(PRESETS["refined"]) if name.startswith("own_")), "test_own_volume.py"),
+    **{
+        name: test
+        for start, test in (
+            ("own_", "test_own_volume.py"),
+            ("retina_", "test_retina.py"),
+            ("fluid_", "test_retina.py"),
+        )
+        for name in dir(PRESETS["refined"])
+        if name.startswith(start)
+    },
 }
 
 
@@ -123,7 +132,7 @@ def other(name: str, config: Config) -> Any:
 def test_every_field_of_a_preset_changes_the_result_or_is_refused(segmented, preset, name):
     if preset == "paper" and name == "seed":
         pytest.skip("the paper's way draws nothing; the seed is that of a coreset")
-    if name in ELSEWHERE:
+    if name in ELSEWHERE and name not in IN_OCT:
         pytest.skip(f"{ELSEWHERE[name]} asks it of volumes made for it")
     if name == "independent_mm":
         pytest.skip("three slices hold no cluster between two seeds; test_lesions.py asks what more looks change")

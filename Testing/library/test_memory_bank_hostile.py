@@ -117,3 +117,21 @@ def test_swapped_files_of_a_signed_bank_are_found_by_verify(tmp_path):
 
     forge(folder, swap)
     assert "numbers and the manifest says" in verify_bank(folder)[0]
+
+
+def test_bug_a_manifest_that_is_a_link_to_itself_was_a_traceback(tmp_path):
+    folder = tmp_path / "a.bank"
+    build_bank(folder, n_slices=2)
+    (folder / "manifest.json").unlink()
+    (folder / "manifest.json").symlink_to("manifest.json")
+    with pytest.raises(BankError, match="leads nowhere"):
+        MemoryBank.load(folder)
+    assert "leads nowhere" in verify_bank(folder)[0]
+
+
+@pytest.mark.parametrize("array", [np.full(3, np.nan), np.array(["x"])])
+def test_bug_a_calibration_without_numbers_was_used(tmp_path, array):
+    with pytest.raises(BankError, match="no finite numbers in mean"):
+        build_bank(tmp_path / "a.bank", n_slices=2, calibration={"mean": array})
+    with pytest.raises(BankError, match="no finite numbers in mean"):
+        MemoryBank.load(tmp_path / "a.bank")

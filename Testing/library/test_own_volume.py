@@ -66,6 +66,12 @@ def _rarest(volume, config=CONFIG):
     return min(find_clusters(k, values[None], prepared.depth(k), own).tail for k, values in enumerate(maps))
 
 
+@pytest.fixture(scope="module")
+def usual():
+    """The maps of a head, and how rare the rarest thing in it is."""
+    return _maps(_head())[2], _rarest(_head())
+
+
 @pytest.mark.parametrize("tilt, offset_mm", [((0.0, 0.0), 0.0), ((0.12, -0.1), 9.0), ((-0.2, 0.05), -12.0)])
 def test_the_mirror_plane_of_a_tilted_head_is_found_despite_a_lesion(tilt, offset_mm):
     volume = _head(tilt, offset_mm)
@@ -117,16 +123,26 @@ def test_of_two_unlike_halves_the_rarer_one_is_marked():
 
 @pytest.mark.parametrize(
     "name, value",
-    [("own_smooth_cells", 3.0), ("own_rare_share", 0.5), ("own_common_share", 0.99), ("seed", 7)],
-)
-def test_every_field_of_the_map_counts(name, value):
+    [
+        ("own_smooth_cells", 3.0),
+        ("own_rare_share", 0.5),
+        ("own_common_share", 0.99),
+        ("seed", 7),
+        ("own_apart_mm", 12.0),
+        ("own_near", (6.0, 1.0)),
+        ("own_near", (0.0, 3.0)),
+        ("own_sample", 100),
+        ("own_first_cells", 9.0),
+    ],
+)  # fmt: skip
+def test_every_field_of_the_map_counts(name, value, usual):
     other = _maps(_head(), replace(CONFIG, **{name: value}))[2]
-    assert np.abs(other - _maps(_head())[2]).max() > 0.01
+    assert np.abs(other - usual[0]).max() > 0.01
 
 
 @pytest.mark.parametrize("name, value", [("own_level", 1.0), ("own_decay", 1.0), ("own_least_mm2", 1e5)])
-def test_every_field_of_the_tail_counts(name, value):
-    assert _rarest(_head(), replace(CONFIG, **{name: value})) != pytest.approx(_rarest(_head()), rel=0.01)
+def test_every_field_of_the_tail_counts(name, value, usual):
+    assert _rarest(_head(), replace(CONFIG, **{name: value})) != pytest.approx(usual[1], rel=0.01)
 
 
 def test_a_volume_without_foreground_has_an_empty_map():
@@ -134,9 +150,20 @@ def test_a_volume_without_foreground_has_an_empty_map():
     assert _maps(empty)[2].max() <= 0
 
 
-def test_a_phantom_is_segmented_without_a_bank_and_the_result_says_so(embedded_model):
-    phantom = make_phantom("brain", 800, 1)
-    result = open_segmenter(None, embedded_model).segment(phantom.volume)
+@pytest.fixture(scope="module")
+def run(embedded_model):
+    """A phantom segmented without a bank."""
+    segmenter, phantom = open_segmenter(None, embedded_model), make_phantom("brain", 800, 1)
+    reading = segmenter.open(phantom.volume)
+    return segmenter, phantom, reading, segmenter.segment(reading)
+
+
+def first_finding(result):
+    return next((item.index, item.findings[0]) for item in result.slices if item.findings)
+
+
+def test_a_phantom_is_segmented_without_a_bank_and_the_result_says_so(run):
+    _, phantom, _, result = run
     truth = phantom.lesion_labels_kji > 0
     assert (result.labels_kji[truth] > 0).mean() > 0.5
     assert any("no bank" in note for note in result.notes)
@@ -156,26 +183,19 @@ def test_what_needs_a_bank_says_so(embedded_model):
             Segmenter(embedded_model, None, config).segment(volume)
 
 
-def test_the_runs_own_point_gives_the_runs_own_mask(embedded_model):
-    from MIASSAMLib.method import UserPrompts
-
-    segmenter = open_segmenter(None, embedded_model)
-    reading = segmenter.open(make_phantom("brain", 800, 1).volume)
-    result = segmenter.segment(reading)
-    one = next(one for one in result.slices if one.findings)
-    again = segmenter.correct(reading, one.index, UserPrompts.inside_at(np.array(one.findings[0].cog_xy)))
-    np.testing.assert_array_equal(again.mask, one.findings[0].mask)
+def test_the_runs_own_point_gives_the_runs_own_mask(run):
+    segmenter, _, reading, result = run
+    index, own = first_finding(result)
+    np.testing.assert_array_equal(segmenter.correct(reading, index, UserPrompts.inside_at(own.cog_xy)).mask, own.mask)
 
 
-def test_a_result_without_a_bank_is_corrected_on_its_own_map(embedded_model, tmp_path):
+def test_a_result_without_a_bank_is_corrected_on_its_own_map(run):
     """In a new process nothing is left of the run's map: it is measured again, and gives the run's own mask."""
-    case = make_phantom("brain", 21, 2).volume
-    segmenter = open_segmenter(None, embedded_model)
-    result = segmenter.segment(case)
-    index, own = next((item.index, item.findings[0]) for item in result.slices if item.findings)
-    again = segmenter.open(case)
+    segmenter, phantom, _, result = run
+    index, own = first_finding(result)
+    again = segmenter.open(phantom.volume)
     segmenter.compare_with_itself(again)
     point = UserPrompts.inside_at(own.cog_xy)
     np.testing.assert_array_equal(segmenter.correct(again, index, point).mask, own.mask)
-    alone = segmenter.correct(segmenter.open(case), index, point)
+    alone = segmenter.correct(segmenter.open(phantom.volume), index, point)
     assert alone.agreement is None and own.agreement is not None, "nothing was compared where nothing was searched"

@@ -89,12 +89,42 @@ def test_a_cyst_is_a_pocket(seed, index):
 
 
 @pytest.mark.parametrize(
-    "change", [{"fluid_light": (0.0, 2.0)}, {"fluid_low_um": 400.0}, {"fluid_low_weight": 0.2}], ids=str
-)
+    "change",
+    [
+        {"fluid_light": (0.0, 2.0)}, {"fluid_low_um": 400.0}, {"fluid_low_weight": 0.2}, {"fluid_noise": 0.3},
+        {"fluid_bright": 40.0}, {"fluid_walls": (1.5, 4.0, 3.0, 8.0)}, {"fluid_walls": (6.0, 32.0, 9.0, 64.0)},
+        {"fluid_smooth": (8.0, 2.0)}, {"fluid_smooth": (2.0, 0.5)}, {"fluid_shade": (3.0, 60.0)},
+        {"fluid_shade": (51.0, 100.0)},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_every_number_of_a_pocket_counts(change):
     pixels = scan(701, 2, 5)[0]
     changed = pocket_map(pixels, dataclasses.replace(RefinedConfig("refined"), **change))
-    assert np.abs(changed - pocket_map(pixels)).max() > 0.1
+    assert np.abs(changed - pocket_map(pixels)).max() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("retina_margin_px", 5, 41), ("retina_light", (20.0, 99.0), (60.0, 99.0)),
+        ("retina_light", (20.0, 99.0), (20.0, 70.0)), ("retina_blur", (1.5, 2.5), (9.0, 2.5)),
+        ("retina_blur", (1.5, 2.5), (1.5, 40.0)), ("retina_bend", (2.0, 4.0), (12.0, 4.0)),
+        ("retina_bend", (2.0, 4.0), (2.0, 24.0)), ("retina_thick", (24.0, 220.0), (150.0, 220.0)),
+        ("retina_thick", (24.0, 220.0), (24.0, 90.0)), ("retina_quality", (12.0, 0.4), (12.0, 1.2)),
+        ("retina_quality", (12.0, 0.97), (300.0, 0.97)),
+    ],
+)  # fmt: skip
+def test_every_number_of_the_retina_counts(name, before, after):
+    pixels = scan(701, 2, 5)[0].copy()
+    for column in range(100, pixels.shape[1] if name == "retina_bend" else 0):  # a steep retina
+        pixels[:, column] = np.roll(pixels[:, column], min(2 * (column - 100), 40))
+    pixels[:, -30:] = pixels.max()  # a white wedge
+    one, two = (
+        find_retina(pixels, dataclasses.replace(RefinedConfig("refined"), **{name: value}))
+        for value in (before, after)
+    )
+    assert (one.mask != two.mask).any()
 
 
 def test_low_pockets_count_less():

@@ -233,6 +233,9 @@ def _load_calibration(folder: Path, manifest: Manifest) -> dict[str, AnyArray]:
     path = folder / manifest.calibration_file
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in arrays.files}
     except READ_ERRORS as error:
         raise BankError(f"{path} cannot be read; restore or rebuild the bank") from error
+    if odd := [name for name, array in found.items() if array.dtype.kind not in "fiu" or not np.isfinite(array).all()]:
+        raise BankError(f"{path} holds no finite numbers in {', '.join(odd)}; restore or rebuild the bank")
+    return found

@@ -229,6 +229,8 @@ def read_json(path: Path) -> tuple[str, Any]:
             raise BankError(f"{path} has {n_bytes} bytes, far more than a manifest; restore or rebuild the bank")
         text = path.read_bytes().decode("utf-8")
         return text, json.loads(text)
+    except RuntimeError as error:  # a link to itself
+        raise BankError(f"{path} is a link that leads nowhere; restore or rebuild the bank") from error
     except FileNotFoundError:
         folder = path.parent
         raise BankError(f"{path} is missing, so {folder} is no memory bank; give a folder made by a build") from None

@@ -16,6 +16,7 @@ from ..protocols import no_progress
 from .arguments import add_log_argument, add_model_arguments, add_preset_argument, add_spacing_argument
 from .companions import add_region_arguments, organ_regions
 from .progress import say, staged, terminal_progress, traceback_words
+from .reading import ReadOptions, add_reading_arguments, read_options
 from .segment_options import preset_of, segment_options
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     many = parser.add_mutually_exclusive_group()
     many.add_argument("--jobs", type=int, default=1, metavar="N", help="segment N volumes at once, each in a process")
     many.add_argument("--dask", metavar="ADDRESS", help="a Dask cluster, or local[:N]; see docs/cluster.md")
+    add_reading_arguments(parser)
     add("--resume", action="store_true", help="keep the results of the same input, model, bank and options")
     add("--no-paths", action="store_true", help="no folder names in records, tables and report")
     add_log_argument(parser)
@@ -145,6 +147,7 @@ class CaseTask:
     resume: bool = False
     show_paths: bool = True
     region: Path | None = None
+    reading: ReadOptions = ReadOptions()
 
 
 def run_case_task(task: CaseTask) -> Record:
@@ -171,6 +174,7 @@ def _tasks(
         spacing_kji_mm=tuple(arguments.spacing) if arguments.spacing else None,
         resume=arguments.resume,
         show_paths=not arguments.no_paths,
+        reading=read_options(arguments, len(paths)),
     )
     return [
         dataclasses.replace(kept, path=path, name=name, region=region)
@@ -263,10 +267,7 @@ def _earlier_record(segmenter: Segmenter, task: CaseTask, digest: str) -> Record
 
 def _volume_of(task: CaseTask) -> Volume:
     """Read the input of a task, bounded to its region."""
-    from ..api import bounded
-    from ..volume_io import read_volume
-
-    volume = bounded(dataclasses.replace(read_volume(task.path), name=task.name), task.region)
+    volume = dataclasses.replace(task.reading.read(task.path, task.region), name=task.name)
     return volume.respaced(task.spacing_kji_mm) if task.spacing_kji_mm else volume
 
 

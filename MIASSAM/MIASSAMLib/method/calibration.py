@@ -156,10 +156,12 @@ class Calibration:
         """Read what `to_arrays` returned.
 
         Raises:
-            UsageError: an array is missing.
+            UsageError: an array is missing or has another shape.
         """
         self = cls(config)
         names = [name.removeprefix("kind_") for name in arrays if name.startswith("kind_")]
+        if odd := [name for name, array in arrays.items() if not _has_its_shape(name, array, arrays)]:
+            raise UsageError(f"the bank's calibration has another shape in {', '.join(odd)}; build the bank again")
         try:
             self.scales_ = {name: NormalScale.from_array(arrays[f"kind_{name}"]) for name in names}
             laws = {"features", "brightness", *(name[:-4] for name in arrays if name.endswith("_law"))}
@@ -257,6 +259,16 @@ class Calibration:
             distances = np.sqrt(np.maximum(patches.squared[kind], 0))
             total += weight * self.scales_[kind].z_scores(distances, patches.places, patches.depth)
         return anomaly_map(np.where(patches.wanted, total, 0).astype(np.float32), self.config)
+
+
+def _has_its_shape(name: str, array: AnyArray, arrays: Mapping[str, AnyArray]) -> bool:
+    """Tell whether an array is shaped as `to_arrays` shapes it; a spread is never 0."""
+    if name.startswith("kind_"):
+        is_grid = array.ndim == 4 and len(array) == 2 and array.size > 0 and array.shape[2] == array.shape[3]
+        return bool(is_grid and (array[1] > 0).all())
+    if name.endswith("_law"):
+        return array.shape == (3,) and bool(array[1] > 0)
+    return array.shape == ((2,) if name == "pixels_mm" else (len(np.atleast_1d(arrays.get("slice_depth", ()))),))
 
 
 def _read_law(arrays: Mapping[str, AnyArray], name: str, config: RefinedConfig) -> MapLaw:

@@ -1,6 +1,6 @@
 """A volume as its own reference, for users who have no bank of normals.
 
-Each place is asked three things, on a grid of 4 px of the 256 map and slices about 3 mm apart, of the intensity
+Each place is asked three things, on a grid of 4 px of the 256 map and slices some mm apart, of the intensity
 statistics of the body alone (air beside it does not count):
 
 1. How far is it from the most common tissue? The places that are rare in the volume are left out of the reference.
@@ -14,6 +14,7 @@ unusual in this patient, not what is abnormal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,7 +29,7 @@ from .calibration import OUTSIDE, Calibration, measure_parts
 from .features import EncodedSlice
 from .prepare import PreparedVolume
 
-_CELL_PX, _SLICE_MM, _BATCH = 4, 3.0, 16
+_CELL_PX = 4
 _SIDE = MAP_PX // _CELL_PX
 _CHUNK = 2048
 _LEAST_CELLS = 50
@@ -50,7 +51,7 @@ class OwnVolume:
         self.level = config.own_level
         self.mirror_ = find_mirror(prepared.volume, prepared.foreground_kji)
         self._pixel_mm = prepared.map_pixel_mm
-        step = max(1, round(_SLICE_MM / float(prepared.plane.spacing_yxs_mm[2])))
+        step = max(1, round(config.own_apart_mm / float(prepared.plane.spacing_yxs_mm[2])))
         self._indexes = range(0, prepared.plane.n_slices, step)
         self._slice_mm = step * float(prepared.plane.spacing_yxs_mm[2])
         statistics, inside = _measure(prepared, self._indexes, config)
@@ -95,13 +96,14 @@ class OwnVolume:
         """Return the mean of the three own scores (n,) of statistics (n, D)."""
         rows = _standardized(rows)
         draw = np.random.default_rng(self.config.seed)
-        rare = np.log(_distance(rows, _sample(rows, draw), self.config.own_rare_share) + 1e-6)
+        n_drawn = self.config.own_sample
+        rare = np.log(_distance(rows, _sample(rows, draw, n_drawn), self.config.own_rare_share) + 1e-6)
         places = grid.mirrored(self.mirror_)
-        unlike, rarest = grid.beside_mirrored(rows, rare, places)
+        unlike, rarest = grid.beside_mirrored(rows, rare, places, self.config.own_near)
         beyond = rare - rarest
-        first = grid.smoothed(_own_z(unlike) + _own_z(rare) + _own_z(beyond), 2.0)[grid.inside]
+        first = grid.smoothed(_own_z(unlike) + _own_z(rare) + _own_z(beyond), self.config.own_first_cells)[grid.inside]
         common = rows[first <= np.quantile(first, self.config.own_common_share)]
-        far = np.log(_distance(rows, _sample(common, draw), 0.0) + 1e-6)
+        far = np.log(_distance(rows, _sample(common, draw, n_drawn), 0.0) + 1e-6)
         scores = (_own_z(far), _own_z(np.log(unlike + 1e-6)), _own_z(beyond))
         return np.asarray(np.mean([np.maximum(score, 0) for score in scores], 0), np.float32)
 
@@ -141,7 +143,9 @@ class _Grid:
         there = np.linalg.inv(self.to_ras) @ mirror.ras_to_mirrored @ self.to_ras
         return np.rint(np.argwhere(self.inside) @ there[:3, :3].T + there[:3, 3]).astype(int)
 
-    def beside_mirrored(self, rows: FloatArray, rare: FloatArray, places: AnyArray) -> tuple[FloatArray, FloatArray]:
+    def beside_mirrored(
+        self, rows: FloatArray, rare: FloatArray, places: AnyArray, near: Sequence[float]
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the least distance (n,) to a cell near the mirrored place, and the highest rarity near it.
 
         A cell whose mirrored place lies outside the body has nothing to compare with and gets the median.
@@ -149,15 +153,16 @@ class _Grid:
         number = np.full(self.inside.shape, -1)
         number[self.inside] = np.arange(len(rows))
         least, rarest = np.full(len(rows), np.inf, np.float32), np.full(len(rows), -np.inf, np.float32)
-        deep = int(6.0 // self.slice_mm)
-        for offset in np.stack(np.meshgrid(range(-deep, deep + 1), range(-3, 4), range(-3, 4)), -1).reshape(-1, 3):
+        deep, wide = int(near[0] // self.slice_mm), round(near[1])
+        window = range(-deep, deep + 1), range(-wide, wide + 1), range(-wide, wide + 1)
+        for offset in np.stack(np.meshgrid(*window), -1).reshape(-1, 3):
             there = places + offset
             here = np.flatnonzero(((there >= 0) & (there < self.inside.shape)).all(1))
             other = number[tuple(there[here].T)]
             here, other = here[other >= 0], other[other >= 0]
             gap = rows[here] - rows[other]
             least[here] = np.minimum(least[here], np.einsum("ij,ij->i", gap, gap))
-            if np.abs(offset[1:]).max() < 3:
+            if np.abs(offset[1:]).max() < wide:
                 rarest[here] = np.maximum(rarest[here], rare[other])
         known = np.isfinite(least) & np.isfinite(rarest)
         if not known.any():
@@ -205,7 +210,7 @@ def _to_ras(prepared: PreparedVolume) -> DoubleArray:
     return matrix
 
 
-def _sample(rows: FloatArray, draw: np.random.Generator, count: int = 1500) -> FloatArray:
+def _sample(rows: FloatArray, draw: np.random.Generator, count: int) -> FloatArray:
     return np.asarray(rows[draw.permutation(len(rows))[:count]])
 
 

@@ -11,6 +11,8 @@ bands of the receptors shut everything in from below, so that what lies there co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage, special
 
@@ -20,17 +22,10 @@ from ..volume.retina import RetinaSlice, find_retina, not_scanned
 
 WORKING_ROWS = 248
 """A B-scan is averaged down to about this many rows: one row is then about 8 micrometers."""
-NEAR_AND_FAR = ((1.5, 32), (3.0, 64))
-"""Enclosure is asked twice: smoothing in px, and how far the tissue around may be, px of the working raster."""
-_DARK_SIGMA, _LAST_SIGMA = 2.0, 2.0
 _DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 _BIN_ROWS, _N_BINS, _LEAST_IN_BIN = 2, 60, 12
-_OFFSET = 0.02
-"""Added to the signal (1 = the retina's 99th percentile) before its log, near the noise of a scanner."""
 _VITREOUS_ROWS, _LEAST_VITREOUS = (5, 40), 125
-_BRIGHT_PERCENTILE = 75
 _BAND_ROWS = (5, 15)
-_SHADE_COLUMNS, _SHADE_PERCENTILE = 51, 60
 _ROW_UM, _LOW_EDGE_ROWS = 8.0, 1.5
 
 
@@ -41,30 +36,31 @@ def pocket_map(pixels: AnyArray, config: RefinedConfig = DEFAULT, retina: Retina
     The unit is the difference between the vitreous and the bright layers; three contrasts are added.
     On fluid-free scans it stays below about 0.6 nearly everywhere.
     """
-    retina = find_retina(pixels) if retina is None else retina
+    retina = find_retina(pixels, config) if retina is None else retina
     ratio = max(1, round(len(pixels) / WORKING_ROWS))
     small = _average(pixels, ratio)
     inside = _average(retina.mask, ratio) > 0.5
     if not inside.any():
         return np.zeros(pixels.shape, np.float32)
     height = np.asarray(_average(retina.height, ratio) / ratio, np.float32)
-    light = standard_light(small, inside, height)
+    light = standard_light(small, inside, height, config)
 
     darkest, brightest = config.fluid_light
 
     def tissue(sigma: float) -> FloatArray:
         return np.where(inside, np.clip(smooth_inside(light, inside, sigma), darkest, brightest), 0)
 
-    values = -_beside_layer(tissue(_DARK_SIGMA), inside, height)
-    for sigma, reach in NEAR_AND_FAR:
+    dark_sigma, last_sigma = config.fluid_smooth
+    values = -_beside_layer(tissue(dark_sigma), inside, height)
+    for sigma, reach in zip(config.fluid_walls[::2], config.fluid_walls[1::2], strict=True):
         values += _beside_layer(enclosure(tissue(sigma), reach), inside, height)
-    values = smooth_inside(values, inside, _LAST_SIGMA)
+    values = smooth_inside(values, inside, last_sigma)
     above = special.expit((height - config.fluid_low_um / _ROW_UM) / _LOW_EDGE_ROWS)
     values *= (config.fluid_low_weight + (1 - config.fluid_low_weight) * above).astype(np.float32)
     return np.where(retina.mask, _enlarge(values, ratio, pixels.shape), 0).astype(np.float32)
 
 
-def enclosure(values: FloatArray, reach: int) -> FloatArray:
+def enclosure(values: FloatArray, reach: float) -> FloatArray:
     """Return how much higher the second lowest of eight walls around each pixel is, float32 (H, W).
 
     A wall is the highest value within `reach` px in one direction; beyond the picture it is 0.
@@ -73,17 +69,21 @@ def enclosure(values: FloatArray, reach: int) -> FloatArray:
     return np.asarray(np.partition(np.stack(walls), 1, axis=0)[1] - values, np.float32)
 
 
-def standard_light(pixels: FloatArray, inside: BoolArray, height: FloatArray) -> FloatArray:
+def standard_light(
+    pixels: FloatArray, inside: BoolArray, height: FloatArray, config: RefinedConfig = DEFAULT
+) -> FloatArray:
     """Return the log signal (H, W), 0 at the vitreous and 1 at the retina's upper quartile, shadows lifted.
 
     inside: bool (H, W), the retina. height: px above the pigment epithelium (H, W).
     """
     lowest, top = float(pixels.min()), float(np.percentile(pixels[inside], 99))
-    log = np.log(np.clip((pixels - lowest) / max(top - lowest, 1e-6), 0, None) + _OFFSET)
-    above = _vitreous(inside, pixels)
+    log = np.log(np.clip((pixels - lowest) / max(top - lowest, 1e-6), 0, None) + config.fluid_noise)
+    above = _vitreous(inside, pixels, config)
     vitreous = float(np.median(log[above])) if above.sum() > _LEAST_VITREOUS else float(np.percentile(log[inside], 1))
-    bright = float(np.percentile(log[inside], _BRIGHT_PERCENTILE))
-    return np.asarray((log - _shade(log, height) - vitreous) / max(bright - vitreous, 1e-3), np.float32)
+    bright = float(np.percentile(log[inside], config.fluid_bright))
+    return np.asarray(
+        (log - _shade(log, height, config.fluid_shade) - vitreous) / max(bright - vitreous, 1e-3), np.float32
+    )
 
 
 def smooth_inside(values: AnyArray, inside: BoolArray, sigma: float) -> FloatArray:
@@ -93,19 +93,19 @@ def smooth_inside(values: AnyArray, inside: BoolArray, sigma: float) -> FloatArr
     return np.where(inside, mean / np.maximum(share, 1e-3), 0).astype(np.float32)
 
 
-def _vitreous(inside: BoolArray, pixels: FloatArray) -> BoolArray:
+def _vitreous(inside: BoolArray, pixels: FloatArray, config: RefinedConfig) -> BoolArray:
     """Return what was scanned up to 40 rows above the retina, but for the 5 nearest to it."""
     top = np.where(inside.any(0), inside.argmax(0), 0)
     above = top - np.arange(len(inside))[:, None]
-    return (above > _VITREOUS_ROWS[0]) & (above < _VITREOUS_ROWS[1]) & ~not_scanned(pixels)
+    return (above > _VITREOUS_ROWS[0]) & (above < _VITREOUS_ROWS[1]) & ~not_scanned(pixels, config.retina_margin_px)
 
 
-def _shade(log: FloatArray, height: FloatArray) -> FloatArray:
+def _shade(log: FloatArray, height: FloatArray, shade: Sequence[float]) -> FloatArray:
     """Return how much darker each column (W,) is than its neighborhood around the pigment epithelium, <= 0."""
     band = (height > -_BAND_ROWS[1]) & (height < _BAND_ROWS[0])
     level = np.where(band, log, 0).sum(0) / np.maximum(band.sum(0), 1)
     level = ndimage.gaussian_filter1d(level, 1.0)
-    usual = ndimage.percentile_filter(level, _SHADE_PERCENTILE, size=_SHADE_COLUMNS)
+    usual = ndimage.percentile_filter(level, shade[1], size=round(shade[0]))
     return np.asarray(np.minimum(level - usual, 0), np.float32)
 
 

@@ -83,7 +83,7 @@ class PreparedVolume:
     @cached_property
     def retinas(self) -> list[RetinaSlice] | None:
         """The retina on each B-scan, None in other volumes than OCT."""
-        return find_retinas(self.volume) if self.volume.modality == "oct" else None
+        return find_retinas(self.volume, self.config) if self.volume.modality == "oct" else None
 
     @property
     def is_bounded(self) -> bool:

@@ -28,7 +28,7 @@ def foreground_mask(
     """
     voxels = volume.voxels_kji
     if volume.modality == "oct":
-        retina = retina_mask(volume, find_retinas(volume) if retinas is None else retinas)
+        retina = retina_mask(volume, find_retinas(volume, config) if retinas is None else retinas)
         return retina if retina.any() else np.ones(volume.shape_kji, bool)
     if volume.modality == "ct":
         return np.asarray(voxels > config.air_hu)

@@ -15,22 +15,16 @@ import numpy as np
 from scipy import ndimage
 
 from ..arrays import AnyArray, BoolArray, DoubleArray, FloatArray
+from ..config import DEFAULT, Config
 from .plane import SlicePlane
 from .volume import Volume
 
 REFERENCE_ROWS = 496
 """Lengths below are rows of a B-scan of this many."""
-_MARGIN_PX = 5
-_BLUR_YX = (1.5, 2.5)
 _REFERENCE_COLUMNS = 768
 _COLUMN_STEP = 2
-_FLOOR_PERCENTILE, _TOP_PERCENTILE = 20, 99
-_EPITHELIUM_STEP, _INNER_STEP = 2, 4
-_LEAST_THICK, _MOST_THICK = 24, 220
 _IMPOSSIBLE = -2.0
 _MEDIAN_COLUMNS = 5
-_QUALITY_SIGMA = 12
-_LEAST_QUALITY = 0.4
 
 
 @dataclass(frozen=True)
@@ -61,10 +55,10 @@ class RetinaSlice:
         return np.asarray(self.outer - np.arange(len(self.mask))[:, None], np.float32)
 
 
-def find_retinas(volume: Volume) -> list[RetinaSlice]:
+def find_retinas(volume: Volume, config: Config = DEFAULT) -> list[RetinaSlice]:
     """Find the retina on every B-scan, cut along the volume's own slice axis."""
     plane = SlicePlane.of(volume)
-    return [find_retina(plane.take(volume.voxels_kji, index)) for index in range(plane.n_slices)]
+    return [find_retina(plane.take(volume.voxels_kji, index), config) for index in range(plane.n_slices)]
 
 
 def retina_mask(volume: Volume, retinas: Sequence[RetinaSlice]) -> BoolArray:
@@ -75,25 +69,28 @@ def retina_mask(volume: Volume, retinas: Sequence[RetinaSlice]) -> BoolArray:
     return mask
 
 
-def find_retina(pixels: AnyArray) -> RetinaSlice:
+def find_retina(pixels: AnyArray, config: Config = DEFAULT) -> RetinaSlice:
     """Find the retina on a B-scan (H, W), vitreous above, any unit; a constant one has none."""
-    outside = not_scanned(pixels)
+    outside = not_scanned(pixels, config.retina_margin_px)
     rows, columns = pixels.shape
     inside = pixels[~outside]
-    floor, top = np.percentile(inside, [_FLOOR_PERCENTILE, _TOP_PERCENTILE]) if inside.size else (0.0, 0.0)
+    floor, top = np.percentile(inside, config.retina_light) if inside.size else (0.0, 0.0)
     if top <= floor:
         nowhere = np.zeros(columns)
         return RetinaSlice(nowhere, nowhere, np.zeros(pixels.shape, bool))
     unit = rows / REFERENCE_ROWS
     clear = np.sqrt(np.clip((np.where(outside, floor, pixels) - floor) / (top - floor), 0, 1))
-    blur = (_BLUR_YX[0] * unit, _BLUR_YX[1] * columns / _REFERENCE_COLUMNS)
+    blur_rows, blur_columns = config.retina_blur
+    blur = (blur_rows * unit, blur_columns * columns / _REFERENCE_COLUMNS)
     clear = ndimage.gaussian_filter(clear, blur)[:, ::_COLUMN_STEP]
     seen = np.arange(0, columns, _COLUMN_STEP)
     strength = _epithelium_strength(clear, unit)
-    outer = best_path(strength, max(1, round(_EPITHELIUM_STEP * unit)))
-    inner = best_path(_inner_strength(clear, outer, unit), max(1, round(_INNER_STEP * unit)))
-    quality = ndimage.gaussian_filter1d(strength[outer, np.arange(len(seen))], _QUALITY_SIGMA / _COLUMN_STEP)
-    is_retina = np.interp(np.arange(columns), seen, quality) > _LEAST_QUALITY * np.median(quality)
+    outer_bend, inner_bend = (max(1, round(bend * unit)) for bend in config.retina_bend)
+    outer = best_path(strength, outer_bend)
+    inner = best_path(_inner_strength(clear, outer, unit, config.retina_thick), inner_bend)
+    over_columns, least_quality = config.retina_quality
+    quality = ndimage.gaussian_filter1d(strength[outer, np.arange(len(seen))], over_columns / _COLUMN_STEP)
+    is_retina = np.interp(np.arange(columns), seen, quality) > least_quality * np.median(quality)
     inner, outer = (
         np.interp(np.arange(columns), seen, ndimage.median_filter(path, _MEDIAN_COLUMNS)) for path in (inner, outer)
     )
@@ -101,19 +98,19 @@ def find_retina(pixels: AnyArray) -> RetinaSlice:
     return RetinaSlice(inner, outer, (places >= inner) & (places <= outer) & ~outside & is_retina)
 
 
-def not_scanned(pixels: AnyArray) -> BoolArray:
+def not_scanned(pixels: AnyArray, margin_px: int = DEFAULT.retina_margin_px) -> BoolArray:
     """Return bool (H, W): parts of one constant value that touch the picture's border, with a small margin.
 
     Exported scans hold white wedges where they were turned and black where nothing was recorded.
     """
-    constant = ndimage.maximum_filter(pixels, _MARGIN_PX) == ndimage.minimum_filter(pixels, _MARGIN_PX)
+    constant = ndimage.maximum_filter(pixels, margin_px) == ndimage.minimum_filter(pixels, margin_px)
     labels, count = ndimage.label(constant)
     if not count:
         return np.zeros(pixels.shape, bool)
     at_border = np.zeros(count + 1, bool)
     at_border[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = True
     at_border[0] = False
-    return np.asarray(ndimage.binary_dilation(at_border[labels], iterations=_MARGIN_PX))
+    return np.asarray(ndimage.binary_dilation(at_border[labels], iterations=margin_px))
 
 
 def best_path(strength: AnyArray, reach: int) -> AnyArray:
@@ -144,12 +141,12 @@ def _epithelium_strength(clear: DoubleArray, unit: float) -> DoubleArray:
     return np.asarray(band + 0.5 * (_mean(clear, -90, 0, unit) - _mean(clear, 20, 110, unit)))
 
 
-def _inner_strength(clear: DoubleArray, outer: AnyArray, unit: float) -> DoubleArray:
+def _inner_strength(clear: DoubleArray, outer: AnyArray, unit: float, thick: Sequence[float]) -> DoubleArray:
     """A step from dark to bright that holds over 36 rows below and 60 above, at a plausible distance from `outer`."""
     step = _mean(clear, 0, 14, unit) - _mean(clear, -14, 0, unit)
     step = step + 0.5 * (_mean(clear, 0, 36, unit) - _mean(clear, -60, -3, unit))
     above = outer - np.arange(len(clear))[:, None]
-    return np.where((above < _LEAST_THICK * unit) | (above > _MOST_THICK * unit), _IMPOSSIBLE, step)
+    return np.where((above < thick[0] * unit) | (above > thick[1] * unit), _IMPOSSIBLE, step)
 
 
 def _mean(values: DoubleArray, first: int, stop: int, unit: float) -> DoubleArray:

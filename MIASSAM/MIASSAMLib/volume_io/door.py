@@ -9,6 +9,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ..files import reason
 
 MAX_VOXELS = 1 << 30
 """4 GiB of float32: larger than any clinical volume."""
+_bound: ContextVar[int] = ContextVar("max_voxels", default=MAX_VOXELS)
 PACKED_AT_MOST = 1032
 """zlib packs no more than this many bytes into one (its own documentation)."""
 _PIECE_BYTES = 1 << 20
@@ -94,6 +96,16 @@ def check_elements(path: Path) -> None:
 _LONG_ELEMENTS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 
 
+@contextmanager
+def at_most(max_voxels: int) -> Iterator[None]:
+    """Refuse images of more voxels within the block."""
+    token = _bound.set(max_voxels)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
 def check_size(shape: Sequence[int], n_bytes: int, held: int, name: str) -> None:
     """Refuse a shape that is empty or too large, or whose voxels the file cannot hold.
 
@@ -106,10 +118,10 @@ def check_size(shape: Sequence[int], n_bytes: int, held: int, name: str) -> None
     """
     words = " x ".join(str(int(n)) for n in shape) or "none"
     n_voxels = math.prod(int(n) for n in shape)
-    if not shape or min(shape) < 1 or n_voxels > MAX_VOXELS:
+    if not shape or min(shape) < 1 or n_voxels > _bound.get():
         raise InputError(
-            f"{name}: its header says {words} voxels; expected 1 to {MAX_VOXELS} in all; crop or resample the image, "
-            "or copy it again if that is not its size"
+            f"{name}: its header says {words} voxels; expected 1 to {_bound.get()} in all (--max-voxels); crop or "
+            "resample the image, or copy it again if that is not its size"
         )
     if n_voxels * n_bytes > held:
         raise InputError(
