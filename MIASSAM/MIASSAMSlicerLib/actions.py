@@ -121,9 +121,9 @@ class PanelActions(MaintenanceActions):
         notes = results.record["notes"]
         for note in notes:
             self.state.log(note)
-        self.state.showStatus("\n".join((runs.summaryOf(results.record), *notes)))
         if isFirst:
             panel.table.step(1)
+        self.state.showStatus("\n".join((runs.summaryOf(results.record), *notes)))  # what bounds the result stays
         self._segmentNext()
 
     def onFramesButton(self):

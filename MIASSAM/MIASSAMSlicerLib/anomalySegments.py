@@ -107,6 +107,13 @@ def writeSegmentsSteps(segmentation, inputVolume, labelsKji, keepEdited):
         yield FINAL
 
 
+def slicesOf(segmentation, segmentID, inputVolume, axis):
+    """Return the indexes of the slices along an axis (0, 1, 2 for i, j, k) that a segment lies on."""
+    lows, part = segmentVoxels.readPart(segmentation, segmentID, inputVolume)
+    others = tuple(other for other in range(3) if other != 2 - axis)
+    return [int(index) + lows[2 - axis] for index in part.any(axis=others).nonzero()[0]]
+
+
 def addLesionSegment(segmentation, lesion, isOnly=False):
     """Add an empty segment for a lesion and return its id."""
     vtkSegmentation = segmentation.GetSegmentation()

@@ -31,6 +31,11 @@ def listBanks():
     return sorted((path for path in found if (path / "manifest.json").is_file()), key=lambda path: path.name.lower())
 
 
+def archiveName(path):
+    """Return the name of a bank from that of its archive, NAME.bank.zip."""
+    return Path(path).name.removesuffix(".zip").removesuffix(".bank")
+
+
 def readManifest(path):
     """Return a bank's manifest as data; {} where it cannot be read."""
     try:

@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from . import anomalySegments, cogPoints, findingsTable
+from . import anomalySegments, cogPoints, findingsTable, runs
 from .cogPoints import PointLink
 from .errors import ModuleError
 from .undo import Change, UndoStack
@@ -67,6 +67,7 @@ class PointCorrections(VTKObservationMixin):
         if not len(self.undoStack) or self.results is None:
             return False
         change = self.undoStack.pop()
+        self._setSlices(change.slices)
         for segmentID, axis, index, before in reversed(change.parts):
             if self.results.segmentation.GetSegmentation().GetSegment(segmentID) is not None:
                 self._replace(segmentID, axis, index, before)
@@ -86,12 +87,32 @@ class PointCorrections(VTKObservationMixin):
         lesion = self._lesionInBox(sliceIndex, corners) or self._newLesion()
         self._correct(Part(sliceIndex, lesion, tuple(map(tuple, corners.tolist()))), dict(self._known))
 
+    def removeLesion(self, lesion):
+        """Take a lesion out of the results, on all its slices; one undo brings it back."""
+        results, before, record = self.results, dict(self._known), self.results.record
+        segmentation, volume, axis = results.segmentation, results.inputVolume, results.sliceAxis
+        segmentID, parts = anomalySegments.ownSegments(segmentation)[lesion], []
+        for index in anomalySegments.slicesOf(segmentation, segmentID, volume, axis):
+            old = anomalySegments.replaceSlicePart(segmentation, segmentID, volume, axis, index, 0)
+            parts.append((segmentID, axis, index, old))
+        for each in record["slices"]:
+            results.record = runs.withFinding(results.record, each["index"], lesion, None)
+        findingsTable.updateSegment(results, segmentID)
+        with _Writing(self):
+            kept = {key: state for key, state in before.items() if state.link.lesion != lesion}
+            cogPoints.restore(results.points, kept)
+        self.undoStack.push(Change(before, record["slices"], tuple(parts)))
+        self._onChanged()
+
     def resetSlice(self, sliceIndex):
         """Bring back the points and outlines that a slice had before its corrections; return whether it had any."""
         touched = self.undoStack.before(sliceIndex)
         if self.results is None or not touched.parts:
             return False
-        now, points = dict(self._known), touched.points
+        now, points, slices = dict(self._known), touched.points, self.results.record["slices"]
+        others = [each for each in slices if each["index"] != sliceIndex]
+        own = [each for each in touched.slices if each["index"] == sliceIndex]
+        self._setSlices(sorted([*others, *own], key=lambda each: each["index"]))
         parts = tuple(
             (segmentID, axis, index, self._replace(segmentID, axis, index, before))
             for segmentID, axis, index, before in touched.parts
@@ -100,7 +121,7 @@ class PointCorrections(VTKObservationMixin):
         back = [state for state in points.values() if state.link.sliceIndex == sliceIndex]
         with _Writing(self):
             cogPoints.restore(self.results.points, dict(enumerate([*kept, *back])))
-        self.undoStack.push(Change(now, parts))
+        self.undoStack.push(Change(now, slices, parts))
         self._onChanged()
         return True
 
@@ -215,7 +236,7 @@ class PointCorrections(VTKObservationMixin):
         self._busy.discard(part)
         if part.boxIjk is not None:
             self._markBox(part, answer)
-        self._write(part, thin, before)
+        self._write(part, thin, before, answer)
         if part in self._again:
             self._again.discard(part)
             self._correct(part, cogPoints.snapshot(self.results.points))
@@ -240,17 +261,21 @@ class PointCorrections(VTKObservationMixin):
         self._onChanged()
         self._onMessage(str(error))
 
-    def _write(self, part, thin, before):
-        """Put a decoded part, or nothing, into the lesion's segment on its slice."""
+    def _write(self, part, thin, before, answer=None):
+        """Put a decoded part, or nothing, into the lesion's segment on its slice, and into the record."""
         own = anomalySegments.ownSegments(self.results.segmentation)
         if part.lesion not in own and thin is None:
             self._onChanged()
             return
         segmentID = own.get(part.lesion) or anomalySegments.addLesionSegment(self.results.segmentation, part.lesion)
-        axis = self.results.sliceAxis
+        axis, record = self.results.sliceAxis, self.results.record
+        self.results.record = runs.withFinding(record, part.sliceIndex, part.lesion, answer)
         old = self._replace(segmentID, axis, part.sliceIndex, 0 if thin is None else thin)
-        self.undoStack.push(Change(before, ((segmentID, axis, part.sliceIndex, old),)))
+        self.undoStack.push(Change(before, record["slices"], ((segmentID, axis, part.sliceIndex, old),)))
         self._onChanged()
+
+    def _setSlices(self, slices):
+        self.results.record = {**self.results.record, "slices": slices}
 
     def _replace(self, segmentID, axis, sliceIndex, thin):
         results = self.results

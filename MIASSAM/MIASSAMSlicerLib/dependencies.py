@@ -3,6 +3,7 @@
 Nothing here imports torch, faiss or segment_anything: that happens in the child process only.
 """
 
+import contextlib
 import importlib.metadata
 import logging
 import math
@@ -67,8 +68,8 @@ def question(missing):
     """Return the text of the one question that is asked before installing."""
     return _(
         "MIASSAM needs these Python packages: {names} (about {size} MB to download; twice that on disk). They are "
-        "installed into Slicer's Python; numpy and SimpleITK stay as they are. While PyTorch is installed the window "
-        "does not answer for some minutes; the Python console shows how far it is. Install now?"
+        "installed into Slicer's Python; numpy and SimpleITK stay as they are. It takes some minutes, in which the "
+        "window answers slowly; the panel shows what pip says. Install now?"
     ).format(names=", ".join(missing), size=downloadMB(missing))
 
 
@@ -101,6 +102,29 @@ def ensurePackages(confirm, say=logging.info):
     _installOthers([each for each in missing if each != "torch"], say)
     importlib.invalidate_caches()
     return True
+
+
+@contextlib.contextmanager
+def outputTo(say):
+    """Pass on each line that is printed meanwhile: Slicer prints what pip says, of PyTorch's installer, too."""
+    with contextlib.redirect_stdout(_Lines(sys.stdout, say)):
+        yield
+
+
+class _Lines:
+    """A stream that writes on to another one and says every full line."""
+
+    def __init__(self, stream, say):
+        self._stream, self._say, self._rest = stream, say, ""
+
+    def write(self, text):
+        self._stream.write(text)
+        *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
+        for line in filter(None, map(str.strip, lines)):
+            self._say(line)
+
+    def flush(self):
+        self._stream.flush()
 
 
 def _installTorch():

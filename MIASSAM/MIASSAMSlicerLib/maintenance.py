@@ -65,6 +65,32 @@ class MaintenanceActions:
         folder.mkdir(parents=True, exist_ok=True)
         openFolder(folder)
 
+    def onImportBankButton(self):
+        """Take in a bank that somebody shared as one file."""
+        path = qt.QFileDialog.getOpenFileName(self.panel.parent, _("Choose a shared memory bank"), "", "*.bank.zip")
+        path = path[0] if isinstance(path, tuple) else path
+        if path:
+            self.guarded(lambda: self.importBank(str(path)))
+
+    def importBank(self, archive):
+        """Unpack a shared bank into the user's folder and choose it; a bank of this name is asked about."""
+        folder = banks.bankFolder()
+        path = folder / f"{banks.archiveName(archive)}.bank"
+        question = _("You have a bank '{name}' already. Replace it by the shared one?").format(name=path.stem)
+        isThere = path.exists()
+        if isThere and not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("MIAS-SAM")):
+            return
+        self._ensurePackages()
+        folder.mkdir(parents=True, exist_ok=True)
+        arguments = {"archive": archive, "path": str(path), "overwrite": isThere}
+        self.jobs.start("import_bank", arguments, self._onBankImported, self.onFailure)
+
+    def _onBankImported(self, answer):
+        self.parameters.bankPath = answer["path"]
+        self.state.showBanks(answer["path"])
+        told = _("The bank is ready: {count} normal slices.").format(count=answer["n_slices"])
+        self.state.showStatus("\n".join((told, *answer["notes"])))
+
     def onModelFolderButton(self):
         self.guarded(lambda: self.jobs.start("list_models", {}, self._onModelFolder, self.onFailure))
 
@@ -78,9 +104,10 @@ class MaintenanceActions:
             raise ModuleError(_("Packages are being installed. Wait until that is done."))
         self._isInstalling = True
         try:
-            return dependencies.ensurePackages(
-                lambda text: slicer.util.confirmOkCancelDisplay(text, windowTitle=_("MIAS-SAM")), self._say
-            )
+            with dependencies.outputTo(self._say):
+                return dependencies.ensurePackages(
+                    lambda text: slicer.util.confirmOkCancelDisplay(text, windowTitle=_("MIAS-SAM")), self._say
+                )
         finally:
             self._isInstalling = False
 

@@ -37,6 +37,7 @@ class PanelState:
             self.ui.loadSampleButton,
             self.ui.sampleComboBox,
             self.ui.buildBankButton,
+            self.ui.importBankButton,
             self.ui.downloadModelButton,
             self.ui.installButton,
             self.ui.removeModelsButton,
@@ -149,7 +150,7 @@ class PanelState:
 
     def showTeaching(self, results, bankPath):
         """Show whether there is something to teach a bank, or to take back."""
-        canTeach = results is not None and results.isComplete and bool(results.record["request"]["bankPath"])
+        canTeach = results is not None and results.isComplete
         for widget in (self.ui.normalButton, self.ui.normalBoxButton):
             widget.enabled = canTeach
         self.ui.unlearnButton.enabled = bool(banks.lessons(bankPath))

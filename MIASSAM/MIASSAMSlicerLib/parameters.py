@@ -140,3 +140,28 @@ def optionsOf(parameters):
     if parameters.prompt.value:
         options["prompt"] = parameters.prompt.value
     return options
+
+
+def connectGui(parameters, ui):
+    """Connect parameters with widgets; return what disconnects them.
+
+    Slicer 5.10 leaves an observer of its own on the node, which outlives the panel and can crash the application.
+    """
+    node, left = parameters.parameterNode, []
+
+    def observe(event, callback, priority=0.0):
+        left.append(node.AddObserver(event, callback, priority))
+        return left[-1]
+
+    parameters.AddObserver = observe
+    try:
+        tag = parameters.connectGui(ui)
+    finally:
+        del parameters.AddObserver
+
+    def disconnect():
+        parameters.disconnectGui(tag)
+        for each in left:
+            node.RemoveObserver(each)
+
+    return disconnect

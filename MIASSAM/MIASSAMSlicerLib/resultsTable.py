@@ -38,6 +38,16 @@ class ResultsTable:
         row = int(self._table.currentRow())
         return self._rows[row][1]["lesion"] if 0 <= row < len(self._rows) else None
 
+    def renew(self, record):
+        """Show the findings after a correction; the chosen one stays chosen, and no view moves."""
+        chosen = self.currentSlice, self.currentLesion
+        wasBlocked = self._table.blockSignals(True)
+        self.show(record)
+        places = [(each["index"], finding["lesion"]) for each, finding in self._rows]
+        if chosen in places:
+            self._table.setCurrentCell(places.index(chosen), 0)
+        self._table.blockSignals(wasBlocked)
+
     def show(self, record):
         """Show the findings of a record, ranked by score; none for an empty record."""
         self._rows = sorted(

@@ -149,8 +149,24 @@ def resultsOnDemand(target, run, answer):
 def recordOf(run, answer):
     """Return what is remembered with the results: enough to decode again after the scene was loaded."""
     kept = ("slice_axis", "n_slices", "n_lesions", "heat_unit", "slices", "run", "notes", "device")
-    lesions = answer.get("lesions") or []
-    return {**{name: answer[name] for name in kept}, "lesions": lesions, "request": asdict(run)}
+    return {**{name: answer[name] for name in kept}, "request": asdict(run)}
+
+
+def withFinding(record, sliceIndex, lesion, answer):
+    """Return a record in which one part is what the worker answered; None: the slice has no such part."""
+    kept = {} if answer is None else {name: answer[name] for name in ("cog_ijk", "score", "area_mm2")}
+    slices, hasSlice = [], False
+    for each in record["slices"]:
+        if each["index"] == sliceIndex:
+            hasSlice = True
+            old = [one for one in each["findings"] if one["lesion"] == lesion]
+            others = [one for one in each["findings"] if one["lesion"] != lesion]
+            new = [{**(old[0] if old else {}), "lesion": lesion, **kept}] if kept else []
+            each = {**each, "findings": [*others, *new]}
+        slices.append(each)
+    if kept and not hasSlice:  # nothing was searched for
+        slices.append({"index": sliceIndex, "findings": [{"lesion": lesion, **kept}]})
+    return {**record, "slices": slices}
 
 
 def runOfRecord(results):

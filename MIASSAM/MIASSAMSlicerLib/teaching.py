@@ -25,6 +25,15 @@ class TeachingActions:
         segmentID = anomalySegments.ownSegments(results.segmentation).get(lesion)
         if segmentID is None:
             raise ModuleError(_("Choose a row of the results first; its anomaly is called normal."))
+        if not runs.runOfRecord(results).bankPath:
+            self.panel.corrections.removeLesion(lesion)
+            self.state.showStatus(
+                _(
+                    "Anomaly {number} was taken out of these results; 'Undo' brings it back. There is no memory bank "
+                    "to teach, so another run may mark it again."
+                ).format(number=lesion)
+            )
+            return
         name = results.segmentation.GetSegmentation().GetSegment(segmentID).GetName()
         normal = anomalySegments.segmentArray(results.segmentation, segmentID, results.inputVolume)
         self._teach(results, normal, name)
@@ -32,6 +41,14 @@ class TeachingActions:
     def onNormalBoxButton(self):
         """What is in a box is normal."""
         results = self.panel.results
+        if not runs.runOfRecord(results).bankPath:
+            self.state.showStatus(
+                _(
+                    "These results were made without a memory bank, so there is nothing to teach. Build or import a "
+                    "bank and segment with it; 'This is normal' takes an anomaly out of these results."
+                )
+            )
+            return
         self.panel.box.start(
             results, lambda corners: self.actions.guarded(lambda: self._teach(results, boxVoxels(results, corners)))
         )

@@ -7,12 +7,13 @@ UNDO_LIMIT = 50
 
 @dataclass(frozen=True)
 class Change:
-    """One correction: the points before it and the slice parts it replaced.
+    """One correction: the points and the record's slices before it, and the slice parts it replaced.
 
     parts: (segment id, slice axis, slice index, voxels before), newest last.
     """
 
     points: dict
+    slices: list
     parts: tuple = ()
 
 
@@ -29,14 +30,14 @@ class UndoStack:
         self._changes = [*self._changes, change][-UNDO_LIMIT:]
         for segmentID, axis, index, before in change.parts:
             self._first.setdefault(index, {}).setdefault(segmentID, (segmentID, axis, index, before))
-            self._points.setdefault(index, change.points)
+            self._states.setdefault(index, (change.points, change.slices))
 
     def pop(self):
         return self._changes.pop()
 
     def before(self, sliceIndex):
         """Return what a slice was before any correction, as a change without a place on the stack."""
-        return Change(self._points.get(sliceIndex, {}), tuple(self._first.get(sliceIndex, {}).values()))
+        return Change(*self._states.get(sliceIndex, ({}, [])), tuple(self._first.get(sliceIndex, {}).values()))
 
     def clear(self):
-        self._changes, self._first, self._points = [], {}, {}
+        self._changes, self._first, self._states = [], {}, {}

@@ -16,7 +16,7 @@ from .jobs import Jobs
 from .keys import PanelKeys
 from .logic import MIASSAMLogic
 from .panelState import PanelState
-from .parameters import regionOf, setRegionNode
+from .parameters import connectGui, regionOf, setRegionNode
 from .resultNodes import Results
 from .resultsTable import ResultsTable
 from .teaching import TeachingActions
@@ -31,7 +31,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self._parameterNode = None
-        self._parameterNodeGuiTag = None
+        self._disconnectGui = None
         self._hidden = None
 
     def setup(self):
@@ -73,6 +73,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.ui.segmentButton, self.actions.onSegmentButton),
             (self.ui.bankBrowseButton, self.actions.onBankBrowseButton),
             (self.ui.buildBankButton, self.actions.onBuildBankButton),
+            (self.ui.importBankButton, self.actions.onImportBankButton),
             (self.ui.checkpointBrowseButton, self.actions.onCheckpointBrowseButton),
             (self.ui.downloadModelButton, self.actions.onDownloadModelButton),
             (self.ui.loadSampleButton, self.actions.onLoadSampleButton),
@@ -157,13 +158,13 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _setParameterNode(self, parameterNode):
         if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self._disconnectGui()
             self.removeObserver(
                 self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged
             )
         self._parameterNode = parameterNode
         if parameterNode is not None:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self._disconnectGui = connectGui(parameterNode, self.ui)
             self.addObserver(parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
             self._onParametersChanged()
 
@@ -250,6 +251,7 @@ class MIASSAMWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.corrections.isBusy:
             self.state.showStatus(_("Outlining again..."))
         else:
+            self.table.renew(self.results.record)
             self.state.showStatus(_("The correction was applied."))
 
     def _place(self, isOutside):

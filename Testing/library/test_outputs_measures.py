@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from library.test_reporting_pictures import make_case
 from MIASSAMLib.config import preset
+from MIASSAMLib.diameters import bidimensional, main_part
 from MIASSAMLib.method import CaseResult, PreparedVolume, Preprocessing, Segmenter
 from MIASSAMLib.outputs import case_record, case_row, lesion_rows, slice_rows
-from MIASSAMLib.outputs.measure import bidimensional, main_part, measure_lesions
+from MIASSAMLib.outputs.measure import measure_lesions
 from MIASSAMLib.volume import Volume
 from PIL import Image
 

@@ -9,7 +9,7 @@ from .conftest import spots
 from .test_corrections import drag, place, waitUntilDone
 from .test_logic import segmentVoxels
 from .test_panel import segment
-from .test_panel_features import drawBox, rowsOf
+from .test_panel_features import drawBox, rowsOf, shownRows
 
 
 @pytest.fixture
@@ -36,13 +36,31 @@ def test_a_search_without_a_bank_is_no_result_on_demand(bankless, monkeypatch):
     segment(bankless)
     results = bankless.results
     assert results.heat is not None and not results.isOnDemand and results.record["request"]["bankPath"] == ""
-    assert not bankless.ui.normalButton.enabled, "there is no bank to teach"
     asked, worker = [], bankless.jobs.worker
     ask = worker.ask
     monkeypatch.setattr(worker, "ask", lambda verb, *rest, **named: asked.append(rest[0]) or ask(verb, *rest, **named))
     drag(bankless, 0, (20, 30, 3))
     waitUntilDone(bankless)
     assert asked[-1]["searched"] and asked[-1]["bank"] == ""
+
+
+def test_what_is_called_normal_without_a_bank_leaves_the_results_until_undone(bankless):
+    segment(bankless)
+    ui, results = bankless.ui, bankless.results
+    before, rows, shown = segmentVoxels(results, 1), rowsOf(results.table), shownRows(bankless)
+    points = results.points.GetNumberOfControlPoints()
+    while bankless.table.currentLesion != 1:
+        ui.nextButton.click()
+    ui.normalButton.click()
+    assert "no memory bank to teach" in ui.statusLabel.text and not bankless.jobs.isBusy
+    assert not segmentVoxels(results, 1).any() and segmentVoxels(results, 2).any()
+    assert [row[1] for row in shownRows(bankless)] == ["2"]
+    assert results.points.GetNumberOfControlPoints() == points - 2, "it lay on two slices"
+    ui.undoButton.click()
+    assert np.array_equal(segmentVoxels(results, 1), before) and results.points.GetNumberOfControlPoints() == points
+    assert rowsOf(results.table) == rows and shownRows(bankless) == shown
+    ui.normalBoxButton.click()
+    assert "nothing to teach" in ui.statusLabel.text and not bankless.box.isDrawing
 
 
 def test_a_point_is_outlined_and_can_be_dragged_and_undone(bankless):

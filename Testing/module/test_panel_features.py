@@ -46,8 +46,8 @@ def test_the_findings_are_a_table_node_and_can_be_saved(segmented, monkeypatch, 
     table = segmented.results.table
     assert table.GetName() == "Patient anomaly table"
     assert rowsOf(table) == [
-        ["1", "0.072", "10.0", "4.0", "2", "2-3", "10"],
-        ["2", "0.030", "20.0", "8.0", "1", "3-3", "11"],
+        ["1", "0.072", "7.8", "7.8", "2", "2-3", "10"],
+        ["2", "0.030", "7.2", "6.0", "1", "3-3", "11"],
     ]
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_arguments: str(tmp_path / "findings"))
     segmented.ui.saveTableButton.click()
@@ -55,12 +55,27 @@ def test_the_findings_are_a_table_node_and_can_be_saved(segmented, monkeypatch, 
     assert len(saved) == 3 and saved[0][1] == "volume (ml)" and saved[1][1] == "0.072"
 
 
-def test_the_table_follows_a_correction_and_shows_no_stale_diameter(segmented):
+def shownRows(panel):
+    table = panel.ui.resultsTable
+    return [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
+
+
+def test_both_tables_follow_a_correction_its_undo_and_a_reset(segmented):
+    before, shown = rowsOf(segmented.results.table), shownRows(segmented)
+    segmented.ui.resultsTable.setCurrentCell(0, 0)
     drag(segmented, LEFT_3, (20, 30, 3))
     waitUntilDone(segmented)
-    assert rowsOf(segmented.results.table)[0] == ["1", "0.061", "", "", "2", "2-3", "10"]
+    after = rowsOf(segmented.results.table)[0]
+    assert after == ["1", "0.061", "7.8", "7.8", "2", "2-3", "10"], "the widest is now on slice 2, 6 x 6 px"
+    assert ["3", "1", "9.00", "25"] in shownRows(segmented), "5 x 5 px, and the score that the worker gave"
+    assert segmented.table.currentSlice == 3 and segmented.table.currentLesion == 2, "the chosen row stays chosen"
     segmented.ui.undoButton.click()
-    assert rowsOf(segmented.results.table)[0][1] == "0.072"
+    assert rowsOf(segmented.results.table) == before and shownRows(segmented) == shown
+    drag(segmented, LEFT_3, (20, 30, 3))
+    waitUntilDone(segmented)
+    segmented.table.step(0)
+    assert segmented.corrections.resetSlice(3)
+    assert rowsOf(segmented.results.table) == before and shownRows(segmented) == shown
 
 
 def test_arrow_keys_and_buttons_go_through_the_findings(segmented, views):

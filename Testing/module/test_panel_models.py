@@ -1,5 +1,7 @@
 """The panel's choices: packages, model, bank, sample and options reach the run."""
 
+import sys
+
 import pytest
 import slicer
 from slicer_host.events import waitFor
@@ -178,3 +180,43 @@ def test_edit_opens_the_segment_editor_on_the_result(segmented, monkeypatch):
         "segmentation": results.segmentation,
         "volume": results.inputVolume,
     }
+
+
+def test_a_shared_bank_is_imported_chosen_and_not_overwritten_unasked(ready, monkeypatch, quietDialogs, tmp_path):
+    import qt
+
+    monkeypatch.setenv("MIASSAM_DATA_FOLDER", str(tmp_path))
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *_arguments: "/shared/Knee T2.bank.zip")
+    ready.ui.importBankButton.click()
+    waitFor(lambda: ready.parameters.bankPath.endswith("Knee T2.bank") and not ready.jobs.isBusy)
+    assert ready.parameters.bankPath == str(tmp_path / "banks" / "Knee T2.bank")
+    assert ready.ui.statusLabel.text == "The bank is ready: 12 normal slices.\nfrom a friend"
+    assert ready.ui.bankComboBox.currentText == "Knee T2"
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: asked.append(text))
+    ready.ui.importBankButton.click()
+    assert len(asked) == 1 and "'Knee T2'" in asked[0] and not ready.jobs.isBusy
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *_arguments: "/shared/damaged.bank.zip")
+    ready.ui.importBankButton.click()
+    waitFor(lambda: quietDialogs)
+    assert "damaged; get it again" in quietDialogs[0] and ready.ui.bankComboBox.currentText == "Knee T2"
+
+
+def test_the_panel_shows_what_pip_prints(ready, monkeypatch, quietDialogs, capsys):
+    """Slicer prints each line of pip, of the PyTorch extension's installer, too."""
+    from MIASSAMSlicerLib import dependencies
+
+    shown = []
+    monkeypatch.setattr(dependencies, "missingPackages", lambda: [] if shown else ["torch"])
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_options: True)
+
+    def install():
+        sys.stdout.write("Downloading torch-2.9.whl (189.0 MB)\n")
+        shown.append(ready.ui.statusLabel.text)
+
+    monkeypatch.setattr(dependencies, "_installTorch", install)
+    ready.ui.installButton.click()
+    assert shown == ["Downloading torch-2.9.whl (189.0 MB)"]
+    assert shown[0] in ready.ui.logTextEdit.toPlainText() and shown[0] in capsys.readouterr().out
+    sys.stdout.write("afterwards\n")
+    assert "afterwards" not in ready.ui.logTextEdit.toPlainText()

@@ -206,3 +206,30 @@ def test_a_failed_install_opens_one_error_box(ready, monkeypatch, quietDialogs):
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *arguments, **options: True)
     ready.ui.installButton.click()
     assert len(quietDialogs) == 1 and "rich>=13 could not be installed" in quietDialogs[0]
+
+
+def test_no_observer_of_the_wrapper_outlives_the_panel(script, scene):
+    """The wrapper of Slicer 5.10 adds one in connectGui and removes none in disconnectGui."""
+    from MIASSAMSlicerLib.parameters import connectGui
+
+    called = []
+
+    class Wrapper:
+        parameterNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+
+        def AddObserver(self, event, callback, priority=0.0):
+            return self.parameterNode.AddObserver(event, callback, priority)
+
+        def connectGui(self, gui):
+            self.AddObserver("ModifiedEvent", lambda caller, event: called.append(gui))
+            return 7
+
+        def disconnectGui(self, tag):
+            assert tag == 7
+
+    disconnect = connectGui(Wrapper(), "panel")
+    Wrapper.parameterNode.Modified()
+    assert called == ["panel"]
+    disconnect()
+    Wrapper.parameterNode.Modified()
+    assert called == ["panel"]

@@ -50,6 +50,7 @@ class FakeEngine:
                 "build_sample_bank",
                 "teach_normal",
                 "unteach",
+                "import_bank",
             )
         }
 
@@ -112,10 +113,6 @@ class FakeEngine:
             "n_lesions": n_lesions,
             "heat_unit": "fake units",
             "slices": slices,
-            "lesions": [
-                {"lesion": n, "largest_diameter_mm": 10.0 * n, "perpendicular_diameter_mm": 4.0 * n}
-                for n in range(1, n_lesions + 1)
-            ],
             "run": {"preset": "fake", "options": arguments.get("options", {})},
             "notes": [],
             "timings_s": {},
@@ -212,6 +209,14 @@ class FakeEngine:
         }
         (Path(bank) / "taught.json").write_text(json.dumps({"lessons": lessons}))
         return {}
+
+    def import_bank(self, arguments, call):
+        if "damaged" in arguments["archive"]:
+            raise BankError(f"{arguments['archive']} is damaged; get it again")
+        folder = Path(arguments["path"])
+        folder.mkdir(parents=True, exist_ok=bool(arguments.get("overwrite")))
+        (folder / "manifest.json").write_text("{}")
+        return {"path": str(folder), **self.bank_info({"path": str(folder)}, call), "notes": ["from a friend"]}
 
     def bank_info(self, arguments, call):
         if not Path(arguments["path"]).is_dir():

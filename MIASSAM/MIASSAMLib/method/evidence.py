@@ -111,6 +111,9 @@ def agreement(mask: BoolArray, target: FloatArray, cluster: BoolArray) -> float:
 
 def edge_contrast(raster: FloatArray, mask: BoolArray, rim_px: int) -> float:
     """Return how much a mask differs from its rim: |difference of means| over the spread of both together."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    near = tuple(slice(max(0, some[0] - rim_px), some[-1] + rim_px + 1) for some in (rows, columns))
+    raster, mask = raster[near], mask[near]
     rim = ndimage.binary_dilation(mask, iterations=rim_px) & ~mask
     if not rim.any():
         return 0.0

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import cdist
 
-from ..arrays import AnyArray, BoolArray, DoubleArray
+from ..diameters import main_part, widest
 
 if TYPE_CHECKING:
     from ..method import CaseResult
     from ..volume import Volume
 
-_EDGES = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
-"""From a pixel's center to the middles of its edges, where the outline of a mask runs."""
 _MIDLINE_SHARE = 0.05
 """A centroid nearer to the middle than this part of the patient's width is on the midline."""
-
-
-@dataclass(frozen=True)
-class Diameters:
-    """Bidimensional size on one slice (WHO 1979, RECIST 1.1), mm.
-
-    Attributes:
-        longest: largest distance between two points of the outline.
-        perpendicular: longest line at right angles to it, within the outline's convex hull.
-        slice_index: slice on which the longest was found.
-    """
-
-    longest: float
-    perpendicular: float
-    slice_index: int
 
 
 def measure_lesions(result: CaseResult) -> list[dict[str, Any]]:
@@ -50,7 +30,7 @@ def _lesion(result: CaseResult, number: int, box: tuple[slice, ...]) -> dict[str
     ijk = (np.argwhere(voxels) + [side.start for side in box])[:, ::-1]
     slices = sorted(int(index) for index in np.unique(ijk[:, plane.slice_axis]))
     main, n_parts = main_part(voxels)
-    size = diameters(result, box, main) if volume.has_spacing else None
+    size = widest(main, volume.spacing_mm, plane.slice_axis) if volume.has_spacing else None
     centroid = volume.ijk_to_ras_point(ijk.mean(0))
     return {
         "lesion": number,
@@ -58,7 +38,7 @@ def _lesion(result: CaseResult, number: int, box: tuple[slice, ...]) -> dict[str
         "n_voxels": len(ijk),
         "longest_diameter_mm": size.longest if size else None,
         "perpendicular_diameter_mm": size.perpendicular if size else None,
-        "diameter_slice": size.slice_index if size else None,
+        "diameter_slice": box[2 - plane.slice_axis].start + size.slice_index if size else None,
         "n_parts": n_parts,
         "mean_score": float(heat.mean()) if result.heat_unit else None,
         "peak_score": float(heat.max()) if result.heat_unit else None,
@@ -72,48 +52,6 @@ def _lesion(result: CaseResult, number: int, box: tuple[slice, ...]) -> dict[str
 
 def _region_voxels(volume: Volume) -> int:
     return 0 if volume.region_kji is None else int(np.count_nonzero(volume.region_kji))
-
-
-def main_part(voxels: BoolArray) -> tuple[BoolArray, int]:
-    """Return the largest part of a mask of any dimension, and how many parts there are; corners connect."""
-    parts, count = ndimage.label(voxels, np.ones((3,) * voxels.ndim))
-    largest = np.bincount(parts.ravel())[1:].argmax() + 1
-    return np.asarray(parts == largest), int(count)
-
-
-def diameters(result: CaseResult, box: tuple[slice, ...], part: BoolArray) -> Diameters:
-    """Measure a part (K, J, I) within its box on the slice where its longest diameter is."""
-    plane = result.prepared.plane
-    order = (2 - plane.slice_axis, 2 - plane.row_axis, 2 - plane.column_axis)
-    spacing = np.array(plane.spacing_yxs_mm[:2])
-    first = box[order[0]].start
-    sizes = [
-        Diameters(*bidimensional(main_part(pixels)[0], spacing), first + number)
-        for number, pixels in enumerate(part.transpose(order))
-        if pixels.any()
-    ]
-    return max(sizes, key=lambda size: size.longest)
-
-
-def bidimensional(pixels: BoolArray, spacing_yx_mm: AnyArray) -> tuple[float, float]:
-    """Return the longest diameter of a mask (H, W) and the longest one perpendicular to it, mm."""
-    edges = (np.argwhere(pixels)[:, None] + _EDGES).reshape(-1, 2) * spacing_yx_mm
-    hull = edges[ConvexHull(edges).vertices]
-    distances = cdist(hull, hull)
-    start, end = np.unravel_index(distances.argmax(), distances.shape)
-    longest = float(distances[start, end])
-    along = (hull[end] - hull[start]) / longest
-    u = (hull - hull[start]) @ along
-    v = (hull - hull[start]) @ np.array([-along[1], along[0]])
-    return longest, float((_chain(u, v, 1) + _chain(u, v, -1)).max())
-
-
-def _chain(u: DoubleArray, v: DoubleArray, sign: int) -> DoubleArray:
-    """Return how far the hull reaches to one side of the longest diameter, at each u."""
-    near = np.maximum(sign * v, 0)
-    order = np.lexsort((near, u))
-    there = order[(near[order] > 0) | (u[order] == u.min()) | (u[order] == u.max())]
-    return np.asarray(np.interp(u, u[there], near[there]))
 
 
 def side_of(result: CaseResult, ras_x: float) -> str:

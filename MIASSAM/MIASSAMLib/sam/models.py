@@ -35,7 +35,7 @@ class TorchModel:
         self.digest = digest
         self.device = str(device)
         self.sam = sam.to(device).requires_grad_(False)
-        self._image_pe = sam.prompt_encoder.get_dense_pe()
+        self._image_pe = sam.prompt_encoder.get_dense_pe().contiguous(memory_format=torch.channels_last)
         self._slices, self._prompts = MemoryLadder(self, "slices"), MemoryLadder(self, "prompts")
 
     @torch.no_grad()
