@@ -13,7 +13,9 @@ from MIASSAMLib.api import with_contrasts
 from MIASSAMLib.cli.main import main
 from MIASSAMLib.config import preset, read_config
 from MIASSAMLib.errors import InputError, UsageError
-from MIASSAMLib.method.calibration import OUTSIDE
+from MIASSAMLib.method.calibration import OUTSIDE, Calibration, MapLaw
+from MIASSAMLib.method.contrasts import SeveralContrasts
+from MIASSAMLib.method.normal_law import NormalExtremes
 from MIASSAMLib.method.refined import read_calibration
 from MIASSAMLib.phantoms import default_grid, make_phantom
 from MIASSAMLib.volume import Volume
@@ -127,6 +129,26 @@ def test_the_joined_map_is_the_weighted_sum_over_its_spread_where_both_show_tiss
     )
     np.testing.assert_allclose(joined[inside[0] & ~inside[1]], first[inside[0] & ~inside[1]], atol=1e-5)
     assert (joined[~inside[0]] == OUTSIDE).all()
+
+
+def test_bug_what_is_high_on_normal_slices_of_one_contrast_hid_what_both_show():
+    config = preset("refined")
+
+    def judge(peaks):
+        found = Calibration(config)
+        extremes = NormalExtremes(np.log1p(peaks), np.log1p(peaks), np.linspace(0, 1, len(peaks)), config)
+        found.laws_["features"] = MapLaw(0.0, 1.0, 2.0, extremes)
+        return found
+
+    quiet, restless = judge(np.linspace(2, 6, 50)), judge(np.linspace(4, 24, 30))
+    labels = np.zeros((256, 256), int)
+    labels[100, 100:102] = 1
+    values = np.where(labels, 15.0, 0.0).astype(np.float32)[None]
+    joined = SeveralContrasts(quiet, [(None, restless)])
+    assert joined.tails(values, labels, 1, 0.5)[0] < 0.01 < 0.5 < restless.tails(values, labels, 1, 0.5)[0]
+    most = (6 + config.contrast_weight * 24) / np.sqrt(1 + config.contrast_weight + config.contrast_weight**2)
+    below = np.where(labels, 0.9 * most, 0).astype(np.float32)[None]
+    assert joined.tails(below, labels, 1, 0.5)[0] > 0.05 > quiet.tails(below, labels, 1, 0.5)[0]
 
 
 @pytest.mark.parametrize("has_bank", [False, True])

@@ -284,7 +284,7 @@ def test_no_bank_and_all_contrasts_are_rows_of_their_own(tmp_path, monkeypatch):
             nibabel.Nifti1Image(image.get_fdata()[::-1] + 5, image.affine), tmp_path / f"other{number}.nii.gz"
         )
     other = tmp_path / "other.csv"
-    other.write_text(cases.read_text().replace(",image", ",other"))
+    other.write_text(cases.read_text().replace(",image", ",other").replace("case,other", "case,image"))
     words = ["evaluate", "--cases", str(cases), "--leave-one-group-out", "--preset", "refined", "--prompt", "cog"]
     words += ["--mask", "auto", "--no-bank", "--with", str(other), "--output", str(tmp_path / "out")]
     assert main(words) == 0

@@ -10,12 +10,10 @@ from ..errors import UsageError
 from ..method import Preprocessing
 from .bmad import Binarize, find_bmad
 from .cases import DataSet, read_cases
+from .rows import ALL_CONTRASTS, NO_BANK
 
 PROMPTS: tuple[PromptKind, ...] = ("cog", "max", "box")
 MASKS: tuple[MaskChoice, ...] = ("1", "2", "3", "auto")
-
-
-NO_BANK, ALL_CONTRASTS = "no bank", "all contrasts"
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class EvaluateOptions:
         ways = [Way(name, preset(name)) for name in self.presets]
         ways += [Way(NO_BANK, DEFAULT, has_bank=False)] if self.no_bank else []
         joined = [way for way in ways if self.contrasts and way.config.is_calibrated]
-        return ways + [replace(way, name=f"{way.name}, {ALL_CONTRASTS}", is_joined=True) for way in joined]
+        return ways + [replace(way, name=way.name + ALL_CONTRASTS, is_joined=True) for way in joined]
 
     @property
     def names(self) -> list[str]:

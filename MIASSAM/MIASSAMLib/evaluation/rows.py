@@ -49,6 +49,15 @@ class RowKey:
         return "|".join((self.method, self.preset, self.prompt, self.mask))
 
 
+NO_BANK, ALL_CONTRASTS = "no bank", ", all contrasts"
+"""What stands for the preset of rows without a bank, and behind it in rows that join contrasts."""
+
+
+def preset_name_of(name: str) -> str:
+    """Return the preset that rows of a name are made with."""
+    return "refined" if name.startswith(NO_BANK) else name.removesuffix(ALL_CONTRASTS)
+
+
 BRIGHTNESS, SMOOTHED = "brightness", "smoothed brightness"
 DARKNESS, SMOOTHED_DARK = "darkness", "smoothed darkness"
 """Maps that need no bank; darkness is brightness with its sign turned."""

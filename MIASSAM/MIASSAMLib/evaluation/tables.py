@@ -10,7 +10,7 @@ from ..outputs import render_page
 from .counting import FOUND_SHARE, MIN_LESION_PX
 from .pooling import LARGE_PX, NORMAL_QUANTILE
 from .ranking import FPR_LIMIT
-from .rows import CEILING, SIMPLE_MAPS, simple_row
+from .rows import CEILING, SIMPLE_MAPS, preset_name_of, simple_row
 
 DATA_SETS = ("brain", "liver", "retina")
 
@@ -154,7 +154,7 @@ def _in_short(rows: list[Row]) -> list[str]:
 
 
 def _is_default(row: Row) -> bool:
-    config = preset(row["preset"])
+    config = preset(preset_name_of(row["preset"]))
     return bool((row["prompt"], row["mask"]) == (config.prompt, config.mask))
 
 

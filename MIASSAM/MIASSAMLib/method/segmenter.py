@@ -143,7 +143,8 @@ class Segmenter:
         banks = [segmenter.bank_words for segmenter in self.beside] or [{}] * len(reading.others)
         for bank_words, other in zip(banks, reading.others, strict=True):
             words = (*other.prepared.volume.notes, *bank_notes(bank_words, other.prepared))
-            notes += [f"{other.prepared.volume.name}: {one}" for one in words]
+            name = other.prepared.volume.name
+            notes += [one if one.startswith(name) else f"{name}: {one}" for one in words]
         if names := " and ".join(other.prepared.volume.name for other in reading.others):
             notes.append(f"compared in {volume.name} and {names}, outlined in {volume.name}")
         return notes
