@@ -142,10 +142,10 @@ def test_bug_what_is_high_on_normal_slices_of_one_contrast_hid_what_both_show():
 
     quiet, restless = judge(np.linspace(2, 6, 50)), judge(np.linspace(4, 24, 30))
     labels = np.zeros((256, 256), int)
-    labels[100, 100:102] = 1
+    labels[100, 100] = 1
     values = np.where(labels, 15.0, 0.0).astype(np.float32)[None]
     joined = SeveralContrasts(quiet, [(None, restless)])
-    assert joined.tails(values, labels, 1, 0.5)[0] < 0.01 < 0.5 < restless.tails(values, labels, 1, 0.5)[0]
+    assert joined.tails(values, labels, 1, 0.5)[0] < 0.01 < 0.2 < restless.tails(values, labels, 1, 0.5)[0]
     most = (6 + config.contrast_weight * 24) / np.sqrt(1 + config.contrast_weight + config.contrast_weight**2)
     below = np.where(labels, 0.9 * most, 0).astype(np.float32)[None]
     assert joined.tails(below, labels, 1, 0.5)[0] > 0.05 > quiet.tails(below, labels, 1, 0.5)[0]
