@@ -83,7 +83,9 @@ def test_arrow_keys_and_buttons_go_through_the_findings(segmented, views):
     from PySide6.QtTest import QTest
 
     table = segmented.ui.resultsTable
-    table.setCurrentCell(0, 0)
+    assert table.currentRow() == 0 and segmented.ui.statusLabel.text.startswith("2 anomalies on 2 of 6 slices.")
+    QTest.keyClick(table, QtCore.Qt.Key_Down)
+    QTest.keyClick(table, QtCore.Qt.Key_Up)
     assert segmented.ui.statusLabel.text == "Slice 3, anomaly 2."
     QTest.keyClick(table, QtCore.Qt.Key_Down)
     assert segmented.ui.statusLabel.text == "Slice 2, anomaly 1."
