@@ -12,7 +12,7 @@ from MIASSAMLib.cli.main import main
 from MIASSAMLib.errors import InputError
 from MIASSAMLib.phantoms import make_phantom
 from MIASSAMLib.volume import SlicePlane
-from MIASSAMLib.volume_io import case_name, find_inputs, read_volume
+from MIASSAMLib.volume_io import at_most, case_name, find_inputs, read_volume
 
 COLUMN_MM, ROW_MM, SCAN_MM = 0.0113, 0.0039, 0.12
 INVALID = np.float32(3.4028235e38)
@@ -147,3 +147,11 @@ def test_spacing_is_overruled_in_bank_segmentation_and_correction(tmp_path):
 
 def test_a_vol_file_names_its_case():
     assert case_name(Path("/data/OS_17.vol")) == "OS_17"
+
+
+def test_bug_max_voxels_did_not_bound_a_vol(tmp_path, scans):
+    path = write_vol(tmp_path / "a.vol", scans)
+    with at_most(7 * 20 * 30):
+        assert read_volume(path).shape_kji == (7, 20, 30)
+    with at_most(7 * 20 * 30 - 1), pytest.raises(InputError, match="--max-voxels"):
+        read_volume(path)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import AnyArray, DoubleArray, FloatArray
 from ..errors import InputError
-from .door import unreadable
+from .door import check_size, unreadable
 from .raw import RawImage
 
 _HEADER_BYTES = 2048
@@ -54,6 +54,7 @@ def read_heidelberg(path: Path) -> RawImage:
     try:
         data = path.read_bytes()
         header = _read_header(data)
+        check_size((header.n_scans, header.n_rows, header.n_columns), 4, len(data), path.name)
         scans, lines = _read_scans(data, header)
     except (OSError, struct.error, ValueError) as error:
         raise unreadable(path.name, str(error)) from error
